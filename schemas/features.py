@@ -1,0 +1,113 @@
+"""The features of a space as columns: what ``unified`` holds, and in which domains each of them exists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from schemas.duration import format_duration
+
+if TYPE_CHECKING:
+    from schemas.space import History, ModelSpace
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoricalColumn:
+    """A 64-bit hashed id (``long``); 0 is absent."""
+
+    name: str
+    id_space: str
+    size: int
+    domains: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseColumn:
+    """A number (``float``); null is unknown, 0.0 in a domain that lacks the feature."""
+
+    name: str
+    domains: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceColumns:
+    """Parallel arrays, newest event first: ``<name>_<field>``, ids as ``array<long>``, numbers as ``array<float>``."""
+
+    name: str
+    length: int
+    ids: dict[str, tuple[str, int]]
+    """Field -> (id space, size of its embedding table)."""
+    dense: tuple[str, ...]
+    domains: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(f"{self.name}_{field}" for field in (*self.ids, *self.dense))
+
+
+def history_measures(name: str, history: History) -> dict[str, tuple[str, str | timedelta | None]]:
+    """The dense columns of one history declaration: column -> (measure, horizon).
+
+    The measure is ``count``, a summed event column, ``recency`` or ``gap``.
+    """
+    measures: dict[str, tuple[str, str | timedelta | None]] = {}
+    for horizon in history.horizons:
+        label = horizon if isinstance(horizon, str) else format_duration(horizon)
+        if history.count:
+            measures[f"{name}_count_{label}"] = ("count", horizon)
+        for column in history.sums:
+            measures[f"{name}_{column}_{label}"] = (column, horizon)
+    if history.recency:
+        measures[f"{name}_recency"] = ("recency", None)
+    if history.gap:
+        measures[f"{name}_gap"] = ("gap", None)
+    return measures
+
+
+def categorical_columns(space: ModelSpace) -> tuple[CategoricalColumn, ...]:
+    """The categorical features in the order of the file."""
+    return tuple(
+        CategoricalColumn(
+            name=name,
+            id_space=feature.id_space,
+            size=space.id_spaces[feature.id_space],
+            domains=_domains(space, feature.domains),
+        )
+        for name, feature in space.features.categorical.items()
+    )
+
+
+def dense_columns(space: ModelSpace, ratios: bool = True) -> tuple[DenseColumn, ...]:
+    """The dense features: declared numbers, then histories, then ratios, each in the order of the file."""
+    columns = [
+        DenseColumn(name=name, domains=_domains(space, feature.domains))
+        for name, feature in space.features.dense.items()
+    ]
+    for name, history in space.features.history.items():
+        domains = _domains(space, history.domains)
+        columns += [DenseColumn(name=column, domains=domains) for column in history_measures(name, history)]
+    if ratios:
+        columns += [
+            DenseColumn(name=name, domains=_domains(space, ratio.domains))
+            for name, ratio in space.features.ratio.items()
+        ]
+    return tuple(columns)
+
+
+def sequence_columns(space: ModelSpace) -> tuple[SequenceColumns, ...]:
+    """The sequence features in the order of the file."""
+    return tuple(
+        SequenceColumns(
+            name=name,
+            length=sequence.length,
+            ids={field: (part.id_space, space.id_spaces[part.id_space]) for field, part in sequence.ids.items()},
+            dense=(*sequence.dense, *(("age",) if sequence.age else ())),
+            domains=_domains(space, sequence.domains),
+        )
+        for name, sequence in space.features.sequence.items()
+    )
+
+
+def _domains(space: ModelSpace, domains: tuple[str, ...] | str) -> tuple[str, ...]:
+    return tuple(space.domains) if isinstance(domains, str) else domains
