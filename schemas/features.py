@@ -46,6 +46,11 @@ class SequenceColumns:
         return tuple(f"{self.name}_{field}" for field in (*self.ids, *self.dense))
 
 
+def attribute_column(path: str) -> str:
+    """The column that holds the attribute ``TABLE.COLUMN`` while features are computed; other names stay."""
+    return f"_{path.replace('.', '_')}" if "." in path else path
+
+
 def history_measures(name: str, history: History) -> dict[str, tuple[str, str | timedelta | None]]:
     """The dense columns of one history declaration: column -> (measure, horizon).
 

@@ -1,4 +1,4 @@
-"""Checks that every name a space file uses is declared in it."""
+"""Checks that every name a space file uses is declared in it, once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ if TYPE_CHECKING:
     from schemas.space import History, ModelSpace, Sequence, _Feature
 
 
-class UnknownName(ValueError):
-    """A name that nothing declares; ``location`` is its path of keys in the file."""
+# Columns of our own beside the features; names that start with label_ are too.
+RESERVED = (
+    *("impression_id", "domain", "user_id", "item_id", "impression_time", "available_time"),
+    *("window", "split", "domain_index", "window_index"),
+)
+
+
+class BadReference(ValueError):
+    """A name that nothing declares, or that is declared twice; ``location`` is its path of keys in the file."""
 
     def __init__(self, location: tuple[str | int, ...], problem: str) -> None:
         super().__init__(problem)
@@ -21,7 +28,7 @@ class UnknownName(ValueError):
 
 
 def check_references(space: ModelSpace) -> None:
-    """Raise UnknownName at the first name that is used and not declared."""
+    """Raise BadReference at the first name that is used and not declared."""
     for name, objective in space.objectives.items():
         at = ("objectives", name)
         _known(objective.domains, space.domains, (*at, "domains"), "domain")
@@ -42,6 +49,11 @@ def check_references(space: ModelSpace) -> None:
         _known(rule.between, space.domains, ("privacy", index, "between"), "domain")
     for name, sample in space.samples.items():
         _known(sample.rates, space.domains, ("samples", name, "rates"), "domain", listed=False)
+    for name, part in space.slices.items():
+        _known([part.feature], space.features.dense, ("slices", name, "feature"), "dense feature", listed=False)
+        _known(part.domains, space.domains, ("slices", name, "domains"), "domain")
+    _check_column_types(space)
+    _check_unique_names(space)
 
 
 def _known(
@@ -53,7 +65,7 @@ def _known(
             place = (*at, index) if listed else at
             near = difflib.get_close_matches(name, allowed, n=8, cutoff=0.4) if len(allowed) > 12 else allowed
             label = "close to it" if len(allowed) > 12 else "declared"
-            raise UnknownName(place, f"unknown {kind} '{name}'; {label}: {', '.join(near) or 'none'}")
+            raise BadReference(place, f"unknown {kind} '{name}'; {label}: {', '.join(near) or 'none'}")
 
 
 def _check_group(space: ModelSpace, name: str, at: tuple[str, ...], chosen: tuple[str, ...] | str) -> None:
@@ -63,7 +75,7 @@ def _check_group(space: ModelSpace, name: str, at: tuple[str, ...], chosen: tupl
     for objective in space.group_objectives(name):
         for window in space.objectives[objective].windows:
             if window not in space.groups[name].windows:
-                raise UnknownName(
+                raise BadReference(
                     (*at, "windows"),
                     f"objective '{objective}' uses the window {format_duration(window)}, which the group does not list",
                 )
@@ -84,7 +96,7 @@ def _check_origin(
         for domain in domains:
             declared = space.domains[domain].columns
             if column not in declared:
-                raise UnknownName(
+                raise BadReference(
                     (*at, "column"),
                     f"domain '{domain}' has no column '{column}'; declared: {', '.join(declared) or 'none'}",
                 )
@@ -129,3 +141,28 @@ def _check_ratios(space: ModelSpace) -> None:
         _domains_of(space, ratio, at)
         _known([ratio.numerator], available, (*at, "numerator"), "dense feature", listed=False)
         _known([ratio.denominator], available, (*at, "denominator"), "dense feature", listed=False)
+
+
+def _check_column_types(space: ModelSpace) -> None:
+    kinds: dict[str, tuple[str, str]] = {}
+    for name, domain in space.domains.items():
+        for column, kind in domain.columns.items():
+            other, known = kinds.setdefault(column, (name, kind))
+            if kind != known:
+                at = ("domains", name, "columns", column)
+                raise BadReference(at, f"'{column}' is {kind} here and {known} in domain '{other}'; give it one type")
+
+
+def _check_unique_names(space: ModelSpace) -> None:
+    from schemas.features import categorical_columns, dense_columns, sequence_columns
+
+    taken = set(RESERVED)
+    columns = [("categorical", c.name, c.name) for c in categorical_columns(space)]
+    columns += [("dense", c.name, c.name) for c in dense_columns(space)]
+    columns += [("sequence", s.name, c) for s in sequence_columns(space) for c in (*s.columns, f"{s.name}_length")]
+    for kind, feature, column in columns:
+        if column in taken or column.startswith("label_"):
+            raise BadReference(
+                ("features", kind, feature), f"the column '{column}' is there already; give the feature another name"
+            )
+        taken.add(column)

@@ -288,6 +288,15 @@ class Sample(Declared):
     rate: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
+class Slice(Declared):
+    """Rows on which results are also reported: those whose dense feature has one value."""
+
+    title: str = ""
+    feature: Name
+    equals: float
+    domains: tuple[Name, ...] = Field(min_length=1)
+
+
 class ModelSpace(Declared):
     """A whole space file."""
 
@@ -307,6 +316,7 @@ class ModelSpace(Declared):
     privacy: tuple[PrivacyRule, ...] = ()
     splits: Splits
     samples: dict[Name, Sample] = {}
+    slices: dict[Name, Slice] = {}
 
     @field_validator("time_zone")
     @classmethod

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from schemas.errors import LatticeError
-from schemas.references import UnknownName
+from schemas.references import BadReference
 from schemas.space import ModelSpace
 
 Location = tuple[int | str, ...]
@@ -83,7 +83,7 @@ def _walk(path: Path, loader: yaml.SafeLoader, node: yaml.Node, at: Location, li
 def _explain(path: Path, tree: Any, lines: dict[Location, int], error: ValidationError) -> LatticeError:
     first = error.errors()[0]
     cause = first.get("ctx", {}).get("error")
-    location = _in_file(cause.location if isinstance(cause, UnknownName) else first["loc"], lines)
+    location = _in_file(cause.location if isinstance(cause, BadReference) else first["loc"], lines)
     key = ".".join(str(part) for part in location) or "the file"
     place = f"{path}, line {lines[location]}, {key}"
     message = str(cause) if cause is not None else first["msg"]

@@ -1,0 +1,1 @@
+"""How the data moves: Spark transforms, DataFrame in, DataFrame out."""

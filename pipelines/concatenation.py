@@ -1,0 +1,140 @@
+"""Concatenation: the features of all domains side by side, one row an impression (paper 3.2).
+
+Every feature is as of strictly before the impression. A feature that the row's domain lacks is zero (0.0, id 0, empty
+sequence); null means that the domain has the feature and its value is unknown.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pipelines.history import history_features
+from pipelines.ids import hashed_id
+from pipelines.sequences import sequence_feature
+from schemas.features import attribute_column, categorical_columns, dense_columns, history_measures, sequence_columns
+from schemas.space import Categorical, Dense, History, ModelSpace
+
+KEYS = ("impression_id", "domain", "user_id", "item_id", "impression_time")
+
+
+def unified(
+    impressions: DataFrame, events: Mapping[str, DataFrame], attributes: Mapping[str, DataFrame], space: ModelSpace
+) -> DataFrame:
+    """The unified table: the impression's keys, then every feature column of the space (schemas.features).
+
+    Args:
+        impressions: of all domains, with every declared column (null where a domain lacks it).
+        events: by name, with ``user_id``, ``item_id``, ``event_time``, ``arrival_time`` and declared columns.
+        attributes: by name, one row a key.
+    """
+    rows = _with_attributes(impressions, attributes, space, _impression_paths(space))
+    logs = {name: _with_attributes(log, attributes, space, _event_paths(space, name)) for name, log in events.items()}
+    for keys, histories in _by_keys(space).items():
+        # One row a (keys, impression_time): the join keeps the number of rows.
+        measured = history_features(rows, logs, list(keys), histories)
+        rows = rows.join(measured, on=[*keys, "impression_time"], how="left")
+    for name, sequence in space.features.sequence.items():
+        # One row a (user_id, impression_time). Last, so that the arrays are not shuffled again.
+        found = sequence_feature(rows, logs[sequence.events], name, sequence)
+        rows = rows.join(found, on=["user_id", "impression_time"], how="left")
+    # Ratios divide other features as they are before zeroing.
+    measured_rows = rows.select("*", *_ratios(space))
+    return measured_rows.select(*KEYS, *_categorical(space), *_dense(space), *_sequences(space))
+
+
+def _impression_paths(space: ModelSpace) -> set[str]:
+    origins: list[Categorical | Dense] = [*space.features.categorical.values(), *space.features.dense.values()]
+    paths = {feature.attribute for feature in origins if feature.attribute}
+    return paths | {key for history in space.features.history.values() for key in history.keys if "." in key}
+
+
+def _event_paths(space: ModelSpace, name: str) -> set[str]:
+    keys = {k for history in space.features.history.values() if history.events == name for k in history.keys}
+    ids = {p.column for s in space.features.sequence.values() if s.events == name for p in s.ids.values()}
+    return {path for path in keys | ids if "." in path}
+
+
+def _with_attributes(
+    rows: DataFrame, attributes: Mapping[str, DataFrame], space: ModelSpace, paths: Iterable[str]
+) -> DataFrame:
+    wanted: dict[str, list[str]] = {}
+    for path in sorted(paths):
+        table, column = path.split(".")
+        wanted.setdefault(table, []).append(column)
+    for table, columns in wanted.items():
+        key = space.attributes[table].key
+        # One row a key (a suite holds it): the join keeps the number of rows.
+        facts = attributes[table].select(
+            key, *(F.col(column).alias(attribute_column(f"{table}.{column}")) for column in columns)
+        )
+        rows = rows.join(facts, on=key, how="left")
+    return rows
+
+
+def _by_keys(space: ModelSpace) -> dict[tuple[str, ...], dict[str, History]]:
+    """The histories grouped by their keys: one pass over the timeline serves all that share them."""
+    grouped: dict[tuple[str, ...], dict[str, History]] = {}
+    for name, history in space.features.history.items():
+        grouped.setdefault(tuple(attribute_column(key) for key in history.keys), {})[name] = history
+    return grouped
+
+
+def _ratios(space: ModelSpace) -> list[Column]:
+    dense = space.features.dense
+    origin = {name: attribute_column(feature.column or feature.attribute or "") for name, feature in dense.items()}
+    columns = []
+    for name, ratio in space.features.ratio.items():
+        top, bottom = (
+            F.col(origin.get(part, part)).cast("double") for part in (ratio.numerator, ratio.denominator)
+        )
+        columns.append(F.when(bottom != 0, top / bottom).cast("float").alias(f"_ratio_{name}"))
+    return columns
+
+
+def _present(domains: tuple[str, ...], space: ModelSpace, value: Column, absent: Column) -> Column:
+    if set(domains) == set(space.domains):
+        return value
+    return F.when(F.col("domain").isin(*domains), value).otherwise(absent)
+
+
+def _categorical(space: ModelSpace) -> list[Column]:
+    columns = []
+    for feature in categorical_columns(space):
+        declared = space.features.categorical[feature.name]
+        value = hashed_id(feature.id_space, _id_value(declared, space.time_zone))
+        columns.append(_present(feature.domains, space, value, F.lit(0).cast("long")).alias(feature.name))
+    return columns
+
+
+def _id_value(feature: Categorical, zone: str) -> Column:
+    if feature.calendar is None:
+        return F.col(attribute_column(feature.column or feature.attribute or ""))
+    local = F.from_utc_timestamp("impression_time", zone)
+    part = {"hour": F.hour, "weekday": F.weekday, "day": F.dayofmonth, "week": F.weekofyear, "month": F.month}
+    # The part's name keeps hour 7 apart from weekday 7 in a shared id space.
+    return F.concat(F.lit(f"{feature.calendar}:"), part[feature.calendar](local).cast("string"))
+
+
+def _dense(space: ModelSpace) -> list[Column]:
+    columns = []
+    for feature in dense_columns(space):
+        if feature.name in space.features.ratio:
+            value = F.col(f"_ratio_{feature.name}")
+        elif (declared := space.features.dense.get(feature.name)) is not None:
+            value = F.col(attribute_column(declared.column or declared.attribute or ""))
+        else:
+            value = F.col(feature.name)
+        zero = F.lit(0.0).cast("float")
+        columns.append(_present(feature.domains, space, value.cast("float"), zero).alias(feature.name))
+    return columns
+
+
+def _sequences(space: ModelSpace) -> list[Column]:
+    columns = []
+    for feature in sequence_columns(space):
+        for field in (*feature.ids, *feature.dense):
+            name, kind = f"{feature.name}_{field}", "long" if field in feature.ids else "float"
+            empty = F.array().cast(f"array<{kind}>")
+            columns.append(_present(feature.domains, space, F.coalesce(name, empty), empty).alias(name))
+    return columns

@@ -1,0 +1,19 @@
+"""Stable 64-bit hashes: of ids, salted by their id space, and of an impression's own key.
+
+The hash is Spark's ``xxhash64``: XXH64 of the first value's UTF-8 bytes with seed 42, whose result, as an unsigned
+number, seeds the hash of the next value, and so on; the last result is read as a signed number. Any XXH64
+implementation gives the same (tests/pipelines/test_ids.py holds vectors against one).
+"""
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+
+def hashed_id(id_space: str, value: Column) -> Column:
+    """The unfolded id of ``value`` in its space (long); 0, 'absent', where it is null."""
+    return F.when(value.isNull(), F.lit(0)).otherwise(F.xxhash64(F.lit(id_space), value.cast("string")))
+
+
+def impression_id(domain: Column, source_key: Column) -> Column:
+    """The stable id (long) of the impression with the source's own key in a domain."""
+    return F.xxhash64(domain, source_key)

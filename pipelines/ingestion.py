@@ -1,0 +1,79 @@
+"""From a source's tables to the space's: ``impressions`` and ``feedback`` of all domains, each in one frame."""
+
+from collections.abc import Mapping
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pipelines.ids import impression_id
+from schemas.errors import LatticeError
+from schemas.space import ModelSpace
+
+
+def all_impressions(impressions: Mapping[str, DataFrame], space: ModelSpace) -> DataFrame:
+    """One row an impression: its keys, then every column that any domain declares (null where one lacks it)."""
+    kinds = {column: kind for domain in space.domains.values() for column, kind in domain.columns.items()}
+    parts = []
+    for domain, rows in impressions.items():
+        declared = space.domains[domain].columns
+        parts.append(
+            rows.select(
+                impression_id(F.lit(domain), F.col("source_key")).alias("impression_id"),
+                F.lit(domain).alias("domain"),
+                "user_id",
+                "item_id",
+                "impression_time",
+                "arrival_time",
+                "source_key",
+                *((F.col(c) if c in declared else F.lit(None).cast(kind)).alias(c) for c, kind in kinds.items()),
+            )
+        )
+    return reduce(DataFrame.unionByName, parts)
+
+
+def all_feedback(feedback: Mapping[str, DataFrame], impressions: DataFrame) -> DataFrame:
+    """One row a feedback: its objective, keys and times, and the impression it answers, if it names one.
+
+    ``answered_time`` is that impression's time; null too where no such impression is known.
+    """
+    parts = [
+        rows.select(
+            F.lit(objective).alias("objective"),
+            "user_id",
+            "item_id",
+            "feedback_time",
+            "arrival_time",
+            _answered_id(F.col("domain"), F.col("source_key")).alias("impression_id"),
+            "value",
+        )
+        for objective, rows in feedback.items()
+    ]
+    rows = reduce(DataFrame.unionByName, parts)
+    # impression_id is unique there (a suite holds it): the join keeps the number of rows.
+    answered = impressions.select("impression_id", F.col("impression_time").alias("answered_time"))
+    return rows.join(answered, on="impression_id", how="left").select(
+        "objective", "user_id", "item_id", "feedback_time", "arrival_time", "impression_id", "answered_time", "value"
+    )
+
+
+def check_feedback_follows(impressions: DataFrame, feedback: DataFrame) -> None:
+    """Refuse an objective all of whose feedback comes before the first impression: its clock or unit must be wrong.
+
+    Single rows before the first impression are history, and fine.
+    """
+    first = impressions.agg(F.min("impression_time").alias("first"))
+    last = feedback.groupBy("objective").agg(F.max("feedback_time").alias("last"))
+    early = last.crossJoin(F.broadcast(first)).where("last < first").orderBy("objective").take(1)
+    if early:
+        row = early[0]
+        raise LatticeError(
+            f"feedback of objective '{row['objective']}'",
+            f"All of it comes before any impression: the last is of {row['last']} UTC, "
+            f"the first impression of {row['first']} UTC.",
+            "Check the time columns' zones and units in the space file.",
+        )
+
+
+def _answered_id(domain: Column, source_key: Column) -> Column:
+    return F.when(domain.isNotNull() & source_key.isNotNull(), impression_id(domain, source_key))

@@ -1,0 +1,120 @@
+"""Labels: whether an impression was followed by feedback, and from when on that is known (DESIGN, Contracts).
+
+``outcomes`` finds, for each impression and objective, when the first feedback that it is credited with had arrived;
+a label of any window is then a comparison. Feedback counts for window w if it falls after the impression, at most w
+later, and had arrived by then.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from schemas.duration import microseconds
+from schemas.space import Objective
+
+
+def outcomes(impressions: DataFrame, feedback: DataFrame, objectives: Mapping[str, Objective]) -> DataFrame:
+    """One row an impression that got any feedback: ``impression_id``, ``arrival_<objective>`` (timestamp, nullable).
+
+    Args:
+        impressions: ``impression_id`` (unique), ``domain``, ``user_id``, ``item_id``, ``impression_time``.
+        feedback: ``objective``, ``user_id``, ``item_id``, ``feedback_time``, ``arrival_time``, ``impression_id``
+            (null where feedback does not name the impression it answers).
+    """
+    narrow = impressions.select("impression_id", "domain", "user_id", "item_id", "impression_time")
+    parts = [
+        _first_arrival(
+            narrow.where(F.col("domain").isin(*objective.domains)), feedback.where(F.col("objective") == name), objective
+        ).select("impression_id", F.lit(name).alias("objective"), "arrival")
+        for name, objective in objectives.items()
+    ]
+    long = reduce(DataFrame.unionByName, parts)
+    # Several rows an impression (one an objective) become one; each (impression, objective) has one row at most.
+    arrivals = [
+        F.min(F.when(F.col("objective") == name, F.timestamp_micros("arrival"))).alias(f"arrival_{name}")
+        for name in objectives
+    ]
+    return long.groupBy("impression_id").agg(*arrivals)
+
+
+def windowed_label(name: str, objective: Objective, window: timedelta) -> Column:
+    """The label (float: 1, 0, null) of an objective in a window, on impressions joined with their outcomes.
+
+    Null where the domain lacks the objective, or (t, t + window] does not lie wholly in the observed range.
+    """
+    end = F.timestamp_micros(F.unix_micros("impression_time") + microseconds(window))
+    known = (F.col("impression_time") >= F.lit(objective.observed.start)) & (end <= F.lit(objective.observed.end))
+    return _label(name, objective, known, end)
+
+
+def immediate_label(name: str, objective: Objective, available: Column) -> Column:
+    """The label of an immediate objective: whether keyed feedback had arrived when the row became ``available``."""
+    time, observed = F.col("impression_time"), objective.observed
+    known = (time >= F.lit(observed.start)) & (time < F.lit(observed.end))
+    return _label(name, objective, known, available)
+
+
+def _label(name: str, objective: Objective, known: Column, until: Column) -> Column:
+    happened = F.coalesce(F.col(f"arrival_{name}") <= until, F.lit(False)).cast("float")
+    return F.when(F.col("domain").isin(*objective.domains) & known, happened).alias(f"label_{name}")
+
+
+def _first_arrival(impressions: DataFrame, feedback: DataFrame, objective: Objective) -> DataFrame:
+    """``impression_id``, ``arrival`` (long, microseconds) of impressions that are credited with feedback."""
+    if objective.match == "impression":
+        return _by_impression(impressions, feedback, immediate=not objective.windows)
+    if objective.attribution == "last":
+        return _last_only(impressions, feedback)
+    return _every(impressions, feedback)
+
+
+def _by_impression(impressions: DataFrame, feedback: DataFrame, immediate: bool) -> DataFrame:
+    answers = feedback.where(F.col("impression_id").isNotNull()).select(
+        "impression_id", F.unix_micros("feedback_time").alias("_at"), F.unix_micros("arrival_time").alias("arrival")
+    )
+    joined = impressions.select("impression_id", "impression_time").join(answers, on="impression_id", how="inner")
+    if not immediate:
+        joined = joined.where(F.col("_at") > F.unix_micros("impression_time"))
+    return joined.groupBy("impression_id").agg(F.min("arrival").alias("arrival"))
+
+
+def _timeline(impressions: DataFrame, feedback: DataFrame, *keys: str) -> DataFrame:
+    """Impressions and feedback in one frame: the keys, ``_at``, ``impression_id`` (null: feedback), ``arrival``."""
+    shown = impressions.select(*keys, F.unix_micros("impression_time").alias("_at"), "impression_id")
+    answers = feedback.select(
+        *keys, F.unix_micros("feedback_time").alias("_at"), F.unix_micros("arrival_time").alias("arrival")
+    )
+    return shown.unionByName(answers, allowMissingColumns=True)
+
+
+def _every(impressions: DataFrame, feedback: DataFrame) -> DataFrame:
+    # Descending, so that 'after t' is an unbounded-preceding frame, which Spark advances incrementally.
+    after = (
+        Window.partitionBy("user_id", "item_id")
+        .orderBy(F.col("_at").desc())
+        .rangeBetween(Window.unboundedPreceding, -1)
+    )
+    rows = _timeline(impressions, feedback, "user_id", "item_id").select(
+        "impression_id", F.min("arrival").over(after).alias("arrival")
+    )
+    return rows.where("impression_id is not null and arrival is not null")
+
+
+def _last_only(impressions: DataFrame, feedback: DataFrame) -> DataFrame:
+    """Feedback credits the last impression before it, in its domain; impressions of one instant share the credit."""
+    key = ("domain", "user_id", "item_id")
+    domains = impressions.select("domain").distinct()
+    rows = _timeline(impressions, feedback.crossJoin(F.broadcast(domains)), *key)
+    ordered = Window.partitionBy(*key).orderBy("_at")
+    shown_at = F.when(F.col("impression_id").isNotNull(), F.col("_at"))
+    # An episode is named by the impression time that opens it; feedback belongs to the last one before its instant.
+    episode = F.when(F.col("impression_id").isNotNull(), F.col("_at")).otherwise(
+        F.max(shown_at).over(ordered.rangeBetween(Window.unboundedPreceding, -1))
+    )
+    marked = rows.withColumn("_episode", episode)
+    whole = Window.partitionBy(*key, "_episode")
+    credited = marked.withColumn("arrival", F.min("arrival").over(whole))
+    return credited.where("impression_id is not null and arrival is not null").select("impression_id", "arrival")

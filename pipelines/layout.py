@@ -1,0 +1,144 @@
+"""The layout that Petastorm reads fast: scalar columns, and each sequence field packed in one fixed-size binary.
+
+STACK's measurement behind it: list columns are read six times slower than scalars, fixed-size binaries nearly as fast.
+"""
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import BinaryType
+
+from schemas.duration import format_duration
+from schemas.features import (
+    CategoricalColumn,
+    DenseColumn,
+    SequenceColumns,
+    categorical_columns,
+    dense_columns,
+    sequence_columns,
+)
+from schemas.manifest import (
+    CategoricalInput,
+    DenseInput,
+    ObjectiveLabel,
+    SequenceId,
+    SequenceInput,
+    SequenceNumber,
+)
+from schemas.space import ModelSpace
+
+# Large enough to read in few calls, small enough that a few of them mix well and fit in memory.
+ROWS_PER_FILE = 250_000
+PARQUET_OPTIONS = {"compression": "snappy", "parquet.block.size": str(48 * 1024 * 1024)}
+
+
+def file_count(rows: int) -> int:
+    """How many files ``rows`` rows are laid out in."""
+    return max(1, -(-rows // ROWS_PER_FILE))
+
+
+def packed(rows: DataFrame, space: ModelSpace, group: str, files: int) -> DataFrame:
+    """``zipped`` or ``evaluation`` rows in the training layout, mixed by a hash of their id.
+
+    A reader that takes the files in any order sees rows of all times and users; no shuffle is needed then. The order
+    of rows and their share among ``files`` depend on the ids alone.
+    """
+    domains = space.group_domains(group)
+    windows = [format_duration(window) for window in space.groups[group].windows]
+    keys = ["impression_id", "domain", "user_id", "item_id", "impression_time", "available_time"]
+    columns = [
+        *(F.col(key) for key in keys),
+        _position(F.col("domain"), list(domains)).alias("domain_index"),
+        _position(F.col("window"), windows).alias("window_index"),
+        *([F.col("split")] if "split" in rows.columns else []),
+        *(F.col(f"label_{name}") for name in space.group_objectives(group)),
+        *(F.col(feature.name) for feature in categorical_columns(space)),
+        *(F.col(feature.name) for feature in dense_columns(space)),
+        *(column for feature in sequence_columns(space) for column in _packed_sequence(feature)),
+    ]
+    order = F.xxhash64(F.lit("order"), F.col("impression_id"))
+    # By the id first, packed after: what is shuffled are the arrays, which are shorter than their packed form.
+    mixed = rows.repartition(files, order).sortWithinPartitions(order)
+    return mixed.select(*columns)
+
+
+def inputs(
+    space: ModelSpace, group: str
+) -> tuple[tuple[CategoricalInput, ...], tuple[DenseInput, ...], tuple[SequenceInput, ...]]:
+    """Which column of the layout holds which feature, for the manifest."""
+    categorical = tuple(
+        CategoricalInput(name=f.name, column=f.name, id_space=f.id_space, size=f.size, domains=_in_group(f, space, group))
+        for f in categorical_columns(space)
+    )
+    dense = tuple(
+        DenseInput(name=f.name, column=f.name, domains=_in_group(f, space, group)) for f in dense_columns(space)
+    )
+    sequences = tuple(
+        SequenceInput(
+            name=f.name,
+            length=f.length,
+            length_column=f"{f.name}_length",
+            ids=tuple(
+                SequenceId(field=field, column=f"{f.name}_{field}", id_space=id_space, size=size)
+                for field, (id_space, size) in f.ids.items()
+            ),
+            dense=tuple(SequenceNumber(field=field, column=f"{f.name}_{field}") for field in f.dense),
+            domains=_in_group(f, space, group),
+        )
+        for f in sequence_columns(space)
+    )
+    return categorical, dense, sequences
+
+
+def labels(space: ModelSpace, group: str) -> tuple[ObjectiveLabel, ...]:
+    """The label columns of the group's objectives, for the manifest."""
+    portfolios = space.portfolios(group)
+    return tuple(
+        ObjectiveLabel(
+            name=name,
+            column=f"label_{name}",
+            windows=tuple(format_duration(window) for window in space.objectives[name].windows),
+            domains=tuple(domain for domain, objective in portfolios if objective == name),
+        )
+        for name in space.group_objectives(group)
+    )
+
+
+def _in_group(feature: CategoricalColumn | DenseColumn | SequenceColumns, space: ModelSpace, group: str) -> tuple[str, ...]:
+    return tuple(domain for domain in space.group_domains(group) if domain in feature.domains)
+
+
+def _position(value: Column, names: list[str]) -> Column:
+    """The position of a name among ``names`` (int), -1 where it is null or not among them."""
+    position = F.lit(-1)
+    for index, name in enumerate(names):
+        position = F.when(value == name, F.lit(index)).otherwise(position)
+    return position.cast("int")
+
+
+def _packed_sequence(feature: SequenceColumns) -> list[Column]:
+    length = F.size(f"{feature.name}_{next(iter(feature.ids))}").cast("int").alias(f"{feature.name}_length")
+    columns = [length]
+    for field in (*feature.ids, *feature.dense):
+        kind = "<i8" if field in feature.ids else "<f4"
+        name = f"{feature.name}_{field}"
+        columns.append(_packer(kind, feature.length)(F.col(name)).alias(name))
+    return columns
+
+
+def _packer(kind: str, length: int):  # type: ignore[no-untyped-def]
+    """An Arrow UDF from arrays to their values as ``length`` fixed-size numbers, zeros after the last."""
+
+    @F.pandas_udf(BinaryType())  # type: ignore[call-overload, misc]
+    def pack(arrays: pd.Series) -> pd.Series:
+        counts = arrays.str.len().to_numpy()
+        values = np.zeros((len(arrays), length), dtype=kind)
+        if len(arrays):
+            filled = np.arange(length) < counts[:, None]
+            values[filled] = np.concatenate(arrays.to_list())
+        width = values.dtype.itemsize * length
+        data = values.tobytes()
+        return pd.Series([data[start : start + width] for start in range(0, len(data), width)], dtype=object)
+
+    return pack

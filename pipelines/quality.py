@@ -1,0 +1,107 @@
+"""Runs expectation suites by Great Expectations: a table that fails is not published, and the message says why."""
+
+import os
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+from schemas.errors import LatticeError
+from schemas.expectations import Expectation
+
+# Before the import: no usage statistics leave the machine.
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+
+import great_expectations as gx
+import great_expectations.expectations as gxe
+from great_expectations.core import ExpectationSuiteValidationResult
+
+_EXAMPLES = 5
+
+
+def check(rows: DataFrame, name: str, suite: list[Expectation], keys: tuple[str, ...]) -> None:
+    """Hold ``rows`` against the suite.
+
+    Args:
+        rows: what is about to be published as ``name``.
+        suite: the conditions.
+        keys: the columns by which the message names failing rows.
+
+    Raises:
+        LatticeError: a condition fails; says which one, why it matters, in how many rows, and shows some.
+    """
+    # A first pass only counts; rows are looked up only where something failed.
+    if _run(rows, suite, {"result_format": "BASIC", "partial_unexpected_count": 0}).success:
+        return
+    result = _run(
+        rows,
+        suite,
+        {
+            "result_format": "SUMMARY",
+            "partial_unexpected_count": _EXAMPLES,
+            "unexpected_index_column_names": [key for key in keys if key in rows.columns],
+        },
+    )
+    problems = [
+        _describe(outcome.to_json_dict()["result"], suite[outcome.expectation_config.meta["position"]])
+        for outcome in result.results
+        if not outcome.success
+    ]
+    raise LatticeError(
+        f"table '{name}'",
+        f"{len(problems)} of {len(suite)} expectations fail, so nothing was published:\n    " + "\n    ".join(problems),
+        "Mend these rows in the input (or the space file, if it declares them wrongly) and run again.",
+    )
+
+
+def _run(rows: DataFrame, suite: list[Expectation], result_format: dict[str, object]) -> ExpectationSuiteValidationResult:
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    asset = context.data_sources.add_spark("spark").add_dataframe_asset("table")
+    batch = asset.add_batch_definition_whole_dataframe("whole")
+    expectations = context.suites.add(gx.ExpectationSuite(name="suite"))
+    for position, expectation in enumerate(suite):
+        wanted = _expectation(expectation)
+        wanted.meta = {"position": position}
+        expectations.expectations.append(wanted)
+    expectations.save()
+    validation = gx.ValidationDefinition(name="validation", data=batch, suite=expectations)
+    validation = context.validation_definitions.add(validation)
+    return validation.run(batch_parameters={"dataframe": rows}, result_format=result_format)
+
+
+def _expectation(expectation: Expectation) -> gxe.Expectation:
+    column, arguments = expectation.column, expectation.arguments
+    match expectation.kind:
+        case "not_empty":
+            return gxe.ExpectTableRowCountToBeBetween(min_value=1)
+        case "not_null":
+            return gxe.ExpectColumnValuesToNotBeNull(column=column)
+        case "unique":
+            return gxe.ExpectColumnValuesToBeUnique(column=column)
+        case "in_set":
+            return gxe.ExpectColumnValuesToBeInSet(column=column, **arguments)
+        case "between":
+            return gxe.ExpectColumnValuesToBeBetween(column=column, **arguments)
+        case "not_before":
+            return gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+                column_A=column, column_B=arguments["earlier"], or_equal=True, ignore_row_if="either_value_is_missing"
+            )
+
+
+def _describe(result: dict[str, Any], expectation: Expectation) -> str:
+    column, arguments = expectation.column, expectation.arguments
+    condition = {
+        "not_empty": "the table has no rows",
+        "not_null": f"{column} is null",
+        "unique": f"{column} is there more than once",
+        "in_set": f"{column} is none of {arguments.get('value_set')}",
+        "between": f"{column} is not in {arguments.get('min_value')}..{arguments.get('max_value')}",
+        "not_before": f"{column} lies before {arguments.get('earlier')}",
+    }[expectation.kind]
+    if expectation.kind == "not_empty":
+        return f"{condition}; this matters because {expectation.why}"
+    examples = "; ".join(
+        ", ".join(f"{key}={value}" for key, value in row.items()) for row in result.get("partial_unexpected_index_list", [])
+    )
+    rows = f"{result.get('unexpected_count', 0):,} of {result.get('element_count', 0):,} rows"
+    return f"{condition} in {rows} ({examples}); this matters because {expectation.why}"

@@ -1,0 +1,76 @@
+"""Deterministic samples: of users, or of each domain's impressions, by a hash and nothing else.
+
+Which rows are kept depends on neither partitions nor order, and a smaller rate keeps a part of what a larger one does.
+"""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pipelines.sources.base import SourceTables
+from schemas.errors import LatticeError
+from schemas.space import ModelSpace, Sample
+
+_SHARES = 1_000_000
+
+
+def parse_sample(space: ModelSpace, text: str) -> Sample:
+    """The sample that a command-line option asks for: one that the space declares, or ``users=R``, ``impressions=R``.
+
+    Raises:
+        LatticeError: it is none of them, or its rate is not above 0 and at most 1.
+    """
+    if text in space.samples:
+        return space.samples[text]
+    by, _, number = text.partition("=")
+    try:
+        rate = float(number)
+        if by == "users":
+            return Sample(by="users", rate=rate)
+        if by == "impressions":
+            return Sample(by="impressions", rates=dict.fromkeys(space.domains, rate))
+    except ValueError:  # pydantic's ValidationError is one too
+        pass
+    raise LatticeError(
+        "--sample",
+        f"There is no sample {text!r}.",
+        f"Allowed: {', '.join([*space.samples, 'users=RATE', 'impressions=RATE'])}, with 0 < RATE <= 1.",
+    )
+
+
+def sample_tables(tables: SourceTables, sample: Sample) -> SourceTables:
+    """The sampled tables.
+
+    By users: impressions, feedback and events of the kept users, so that an item's history counts kept users only.
+    By impressions: each domain's impressions at its own rate; everything else whole. Attributes stay whole in both.
+    """
+    if sample.by == "users":
+        return SourceTables(
+            impressions={name: sample_users(frame, sample.rate) for name, frame in tables.impressions.items()},
+            feedback={name: sample_users(frame, sample.rate) for name, frame in tables.feedback.items()},
+            events={name: sample_users(frame, sample.rate) for name, frame in tables.events.items()},
+            attributes=tables.attributes,
+        )
+    return SourceTables(
+        impressions={
+            domain: sample_impressions(frame, domain, sample.rates.get(domain, 1.0))
+            for domain, frame in tables.impressions.items()
+        },
+        feedback=tables.feedback,
+        events=tables.events,
+        attributes=tables.attributes,
+    )
+
+
+def sample_users(frame: DataFrame, rate: float) -> DataFrame:
+    """The rows of a share of the users, the same users in every table."""
+    return frame.where(_kept(F.xxhash64(F.lit("sample"), F.col("user_id")), rate))
+
+
+def sample_impressions(impressions: DataFrame, domain: str, rate: float) -> DataFrame:
+    """A share of one domain's impressions, chosen by their own key."""
+    return impressions.where(_kept(F.xxhash64(F.lit("sample"), F.lit(domain), F.col("source_key")), rate))
+
+
+def _kept(hashed: Column, rate: float) -> Column:
+    # At least one share, so that a tiny rate cannot round to nothing; a rate of 1 keeps every row.
+    return F.pmod(hashed, F.lit(_SHARES)) < max(1, round(rate * _SHARES))

@@ -1,0 +1,47 @@
+"""The Spark session: the cluster's settings where spark-submit gives them, small-machine ones where nothing does."""
+
+import os
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+_ALWAYS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    # A join on (user, time) may use tables that are both laid out by user: no second shuffle.
+    "spark.sql.requireAllClusterKeysForCoPartition": "false",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+
+# Measured on 2 cores: a first Delta write of 1 M rows takes 10 s with these, 32 s with Spark's defaults.
+_SMALL_MACHINE = {
+    "spark.driver.memory": os.environ.get("LATTICE_DRIVER_MEMORY", "5g"),
+    "spark.sql.shuffle.partitions": "16",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.ui.enabled": "false",
+    "spark.driver.host": "localhost",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}",
+    "spark.ui.showConsoleProgress": "false",
+    # A table of this size, once written, is sent to every task rather than shuffled with the one that it meets.
+    "spark.sql.autoBroadcastJoinThreshold": str(64 * 1024 * 1024),
+}
+
+
+def spark_session(name: str) -> SparkSession:
+    """The session of this process, made on first call.
+
+    Under spark-submit the master and everything that was given there hold; otherwise it is local[*].
+    """
+    builder = SparkSession.builder.appName(f"lattice {name}")
+    submitted = "SPARK_ENV_LOADED" in os.environ
+    if not submitted:
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        builder = builder.master(os.environ.get("LATTICE_MASTER", "local[*]"))
+        for key, value in _SMALL_MACHINE.items():
+            builder = builder.config(key, value)
+    for key, value in _ALWAYS.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()

@@ -1,0 +1,137 @@
+"""Expectation suites: what must hold in each table before a version of it is published, derived from the space.
+
+Plain data; ``pipelines.quality`` runs them by Great Expectations.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from schemas.duration import format_duration
+from schemas.space import ModelSpace
+
+Kind = Literal["not_empty", "not_null", "unique", "in_set", "between", "not_before"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """One condition; ``why`` finishes the sentence 'this matters because'."""
+
+    kind: Kind
+    column: str
+    why: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def _not_null(*columns: str) -> list[Expectation]:
+    why = "a row without it can be neither joined nor attributed"
+    return [Expectation(kind="not_null", column=column, why=why) for column in columns]
+
+
+def _unique(column: str, why: str) -> Expectation:
+    return Expectation(kind="unique", column=column, why=why)
+
+
+def _in_set(column: str, values: list[Any], why: str) -> Expectation:
+    return Expectation(kind="in_set", column=column, arguments={"value_set": values}, why=why)
+
+
+def _not_before(later: str, earlier: str, why: str) -> Expectation:
+    return Expectation(kind="not_before", column=later, arguments={"earlier": earlier}, why=why)
+
+
+def _not_empty(column: str) -> Expectation:
+    return Expectation(kind="not_empty", column=column, why="everything after it would be empty too")
+
+
+_IMPRESSION_KEYS = ("impression_id", "domain", "user_id", "item_id", "impression_time")
+_ONCE = "an impression that is there twice would be trained on twice"
+
+
+def impressions_suite(space: ModelSpace) -> list[Expectation]:
+    return [
+        _not_empty("impression_id"),
+        *_not_null(*_IMPRESSION_KEYS, "arrival_time"),
+        _unique("impression_id", _ONCE),
+        _in_set("domain", list(space.domains), "the space declares no other domain"),
+        _not_before("arrival_time", "impression_time", "nothing arrives before it happens"),
+    ]
+
+
+def feedback_suite(space: ModelSpace) -> list[Expectation]:
+    return [
+        _not_empty("objective"),
+        *_not_null("objective", "user_id", "item_id", "feedback_time", "arrival_time"),
+        _in_set("objective", list(space.objectives), "the space declares no other objective"),
+        _not_before("arrival_time", "feedback_time", "nothing arrives before it happens"),
+        _not_before("feedback_time", "answered_time", "feedback cannot answer an impression that came later"),
+    ]
+
+
+def events_suite() -> list[Expectation]:
+    return [
+        _not_empty("user_id"),
+        *_not_null("user_id", "item_id", "event_time", "arrival_time"),
+        _not_before("arrival_time", "event_time", "nothing arrives before it happens"),
+    ]
+
+
+def attributes_suite(key: str) -> list[Expectation]:
+    return [_not_empty(key), *_not_null(key), _unique(key, "two rows of one key would double every impression")]
+
+
+def unified_suite(space: ModelSpace, group: str) -> list[Expectation]:
+    return [
+        _not_empty("impression_id"),
+        *_not_null(*_IMPRESSION_KEYS),
+        _unique("impression_id", _ONCE),
+        _in_set("domain", list(space.group_domains(group)), "the group has no other domain"),
+    ]
+
+
+def _labels(space: ModelSpace, group: str) -> list[Expectation]:
+    return [
+        _in_set(f"label_{name}", [0.0, 1.0], "a label is 1, 0 or null") for name in space.group_objectives(group)
+    ]
+
+
+def zipped_suite(space: ModelSpace, group: str) -> list[Expectation]:
+    windows = [format_duration(window) for window in space.groups[group].windows]
+    return [
+        *unified_suite(space, group),
+        *_not_null("available_time"),
+        *([*_not_null("window"), _in_set("window", windows, "the group has no other window")] if windows else []),
+        _not_before("available_time", "impression_time", "a label cannot be known before the impression"),
+        *_labels(space, group),
+    ]
+
+
+def outcomes_suite() -> list[Expectation]:
+    return [*_not_null("impression_id"), _unique("impression_id", "its impression would be there twice")]
+
+
+def evaluation_suite(space: ModelSpace, group: str) -> list[Expectation]:
+    return [
+        _in_set("split", ["validation", "test"], "there are no other splits"),
+        *packed_suite(space, group),
+    ]
+
+
+def packed_suite(space: ModelSpace, group: str) -> list[Expectation]:
+    domains, windows = len(space.group_domains(group)), len(space.groups[group].windows)
+    return [
+        _not_empty("impression_id"),
+        _unique("impression_id", _ONCE),
+        Expectation(
+            kind="between",
+            column="domain_index",
+            arguments={"min_value": 0, "max_value": domains - 1},
+            why="it is a position in the manifest's domains",
+        ),
+        Expectation(
+            kind="between",
+            column="window_index",
+            arguments={"min_value": -1, "max_value": windows - 1},
+            why="it is a position in the manifest's windows",
+        ),
+        *_labels(space, group),
+    ]

@@ -1,0 +1,82 @@
+"""Labels against the contract, computed row by row in Python."""
+
+from datetime import timedelta
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from pipelines.labels import outcomes, windowed_label
+from schemas.space import Objective
+from tests.pipelines import timelines as tl
+
+WINDOWS = {"6h": 6, "1d": 24}
+OBSERVED_HOURS = (5, 80)
+
+
+def objective(attribution: str = "every", match: str = "user_item", **more: object) -> Objective:
+    return Objective.model_validate(
+        {
+            "domains": ("d",),
+            "windows": tuple(WINDOWS),
+            "attribution": attribution,
+            "match": match,
+            "observed": {"from": tl.at(OBSERVED_HOURS[0]), "to": tl.at(OBSERVED_HOURS[1])},
+            **more,
+        }
+    )
+
+
+def labels(spark: SparkSession, impressions: list, feedback: list, declared: Objective) -> dict:  # type: ignore[type-arg]
+    shown = tl.impression_frame(spark, impressions)
+    found = outcomes(shown, tl.feedback_frame(spark, feedback, "buy"), {"buy": declared})
+    assert found.groupBy("impression_id").count().where("count > 1").count() == 0
+    joined = shown.join(found, on="impression_id", how="left").select(
+        "impression_id",
+        *(windowed_label("buy", declared, timedelta(hours=h)).alias(w) for w, h in WINDOWS.items()),
+    )
+    return {r["impression_id"]: (r["6h"], r["1d"]) for r in joined.collect()}
+
+
+def credited(user: str, item: str, hour: int, impressions: list, feedback: list, last: bool) -> list:  # type: ignore[type-arg]
+    times = {i[2] for i in impressions if i[:2] == (user, item)}
+    answers = [f for f in feedback if f[:2] == (user, item) and f[2] > hour]
+    # With 'last', no other impression of the pair may lie strictly between.
+    return [f for f in answers if not last or max(t for t in times if t < f[2]) == hour]
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(tl.rows, min_size=40, max_size=200), st.lists(tl.event_rows, min_size=40, max_size=200), st.booleans())
+def test_equals_the_contract(spark: SparkSession, impressions: list, feedback: list, last: bool) -> None:  # type: ignore[type-arg]
+    found = labels(spark, impressions, feedback, objective("last" if last else "every"))
+    for number, (user, item, hour) in enumerate(impressions):
+        answers = credited(user, item, hour, impressions, feedback, last)
+        for label, length in zip(found[number], WINDOWS.values(), strict=True):
+            if hour < OBSERVED_HOURS[0] or hour + length > OBSERVED_HOURS[1]:
+                assert label is None
+            else:
+                assert label == float(any(time + late <= hour + length for _, _, time, late, _ in answers))
+
+
+def test_feedback_at_the_impression_itself_is_not_after_it(spark: SparkSession) -> None:
+    assert labels(spark, [("u", "a", 10)], [("u", "a", 10, 0, 0)], objective()) == {0: (0.0, 0.0)}
+
+
+def test_the_windows_end_is_inside(spark: SparkSession) -> None:
+    assert labels(spark, [("u", "a", 10)], [("u", "a", 16, 0, 0)], objective()) == {0: (1.0, 1.0)}
+
+
+def test_feedback_that_arrives_late_never_counts(spark: SparkSession) -> None:
+    assert labels(spark, [("u", "a", 10)], [("u", "a", 12, 5, 0)], objective()) == {0: (0.0, 1.0)}
+
+
+def test_a_domain_without_the_objective_has_no_label(spark: SparkSession) -> None:
+    assert labels(spark, [("u", "a", 10)], [("u", "a", 12, 0, 0)], objective(domains=("other",))) == {0: (None, None)}
+
+
+def test_keyed_feedback_credits_its_impression_only(spark: SparkSession) -> None:
+    shown = tl.impression_frame(spark, [("u", "a", 10), ("u", "a", 10)])
+    answers = tl.feedback_frame(spark, [("u", "a", 11, 0, 0)], "buy").withColumn("impression_id", F.lit(1).cast("long"))
+    found = outcomes(shown, answers, {"buy": objective(match="impression")})
+    assert [(r["impression_id"], r["arrival_buy"]) for r in found.collect()] == [(1, tl.at(11).replace(tzinfo=None))]
