@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
 Models = Annotated[
     Path | None, typer.Option("--models", help="Where models live. Default: in the warehouse, if it is a folder.")
 ]
+
+
+
+class SplitChoice(str, Enum):
+    """The splits, as an option's choices."""
+
+    validation = "validation"
+    test = "test"
+
+
+SplitName = Annotated[SplitChoice, typer.Option("--split", help="The evaluation range that the model is judged on.")]
 
 DEFAULT_SPACE = "complete_journey"
 DEFAULT_WAREHOUSE = "warehouse"

@@ -26,6 +26,7 @@ class Target:
     group: str
     warehouse: str
     sample: Sample | None
+    sample_name: str | None = None
     models_folder: Path | None = None
 
     @classmethod
@@ -44,7 +45,7 @@ class Target:
             )
         path = shipped_spaces().get(space, Path(space))
         chosen = parse_sample(declared, sample) if sample else None
-        return cls(declared, path.parent.resolve(), group, warehouse, chosen, models)
+        return cls(declared, path.parent.resolve(), group, warehouse, chosen, sample, models)
 
     def space_table(self, name: str) -> str:
         return join_uri(self.warehouse, self.space.name, name)

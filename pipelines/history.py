@@ -29,7 +29,8 @@ def history_features(
     Args:
         points: has the key columns and ``impression_time``; rows with a null key are left out.
         events: by name; each has the key columns, ``event_time``, ``arrival_time`` and the columns that are summed.
-        keys: the key columns that all of ``histories`` share.
+        keys: the key columns that all of ``histories`` share. The result is partitioned by the first one alone, so
+            that it meets other sets that begin with it without another shuffle.
         histories: the declarations, by feature name. Counts and sums are 0 where nothing had happened; recency and
             gap (days) are null.
     """
@@ -54,6 +55,7 @@ def history_features(
     rows = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), timeline)
     for key in keys:
         rows = rows.where(F.col(key).isNotNull())
+    rows = rows.repartition(keys[0])
     # Named first, filtered after: the filter must not reach below the window.
     measured = rows.select(*keys, "_at", "_point", *_measures(keys, histories))
     return measured.where("_point").select(

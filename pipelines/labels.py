@@ -12,6 +12,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from pipelines.ids import joint_key
 from schemas.duration import microseconds
 from schemas.space import Objective
 
@@ -81,11 +82,11 @@ def _by_impression(impressions: DataFrame, feedback: DataFrame, immediate: bool)
     return joined.groupBy("impression_id").agg(F.min("arrival").alias("arrival"))
 
 
-def _timeline(impressions: DataFrame, feedback: DataFrame, *keys: str) -> DataFrame:
-    """Impressions and feedback in one frame: the keys, ``_at``, ``impression_id`` (null: feedback), ``arrival``."""
-    shown = impressions.select(*keys, F.unix_micros("impression_time").alias("_at"), "impression_id")
+def _timeline(impressions: DataFrame, feedback: DataFrame, key: Column) -> DataFrame:
+    """Impressions and feedback in one frame: ``_key``, ``_at``, ``impression_id`` (null: feedback), ``arrival``."""
+    shown = impressions.select(key.alias("_key"), F.unix_micros("impression_time").alias("_at"), "impression_id")
     answers = feedback.select(
-        *keys, F.unix_micros("feedback_time").alias("_at"), F.unix_micros("arrival_time").alias("arrival")
+        key.alias("_key"), F.unix_micros("feedback_time").alias("_at"), F.unix_micros("arrival_time").alias("arrival")
     )
     return shown.unionByName(answers, allowMissingColumns=True)
 
@@ -93,11 +94,11 @@ def _timeline(impressions: DataFrame, feedback: DataFrame, *keys: str) -> DataFr
 def _every(impressions: DataFrame, feedback: DataFrame) -> DataFrame:
     # Descending, so that 'after t' is an unbounded-preceding frame, which Spark advances incrementally.
     after = (
-        Window.partitionBy("user_id", "item_id")
+        Window.partitionBy("_key")
         .orderBy(F.col("_at").desc())
         .rangeBetween(Window.unboundedPreceding, -1)
     )
-    rows = _timeline(impressions, feedback, "user_id", "item_id").select(
+    rows = _timeline(impressions, feedback, joint_key("user_id", "item_id")).select(
         "impression_id", F.min("arrival").over(after).alias("arrival")
     )
     return rows.where("impression_id is not null and arrival is not null")
@@ -105,16 +106,15 @@ def _every(impressions: DataFrame, feedback: DataFrame) -> DataFrame:
 
 def _last_only(impressions: DataFrame, feedback: DataFrame) -> DataFrame:
     """Feedback credits the last impression before it, in its domain; impressions of one instant share the credit."""
-    key = ("domain", "user_id", "item_id")
     domains = impressions.select("domain").distinct()
-    rows = _timeline(impressions, feedback.crossJoin(F.broadcast(domains)), *key)
-    ordered = Window.partitionBy(*key).orderBy("_at")
+    rows = _timeline(impressions, feedback.crossJoin(F.broadcast(domains)), joint_key("domain", "user_id", "item_id"))
+    ordered = Window.partitionBy("_key").orderBy("_at")
     shown_at = F.when(F.col("impression_id").isNotNull(), F.col("_at"))
     # An episode is named by the impression time that opens it; feedback belongs to the last one before its instant.
     episode = F.when(F.col("impression_id").isNotNull(), F.col("_at")).otherwise(
         F.max(shown_at).over(ordered.rangeBetween(Window.unboundedPreceding, -1))
     )
     marked = rows.withColumn("_episode", episode)
-    whole = Window.partitionBy(*key, "_episode")
+    whole = Window.partitionBy("_key", "_episode")
     credited = marked.withColumn("arrival", F.min("arrival").over(whole))
     return credited.where("impression_id is not null and arrival is not null").select("impression_id", "arrival")

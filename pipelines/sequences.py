@@ -14,10 +14,10 @@ from schemas.space import Sequence
 _DAY = 86_400_000_000
 
 
-def sequence_feature(points: DataFrame, events: DataFrame, name: str, sequence: Sequence) -> DataFrame:
-    """One row a distinct (user_id, impression_time) of ``points`` with the arrays ``<name>_<field>``.
+def sequence_feature(points: DataFrame, events: DataFrame, key: str, name: str, sequence: Sequence) -> DataFrame:
+    """One row a distinct (``key``, impression_time) of ``points`` with the arrays ``<name>_<field>``.
 
-    ``events`` has ``user_id``, ``item_id``, ``event_time``, ``arrival_time`` and every column that the fields name
+    ``key`` is the column that says whose timeline it is. ``events`` has it, ``item_id``, ``event_time``, ``arrival_time`` and every column that the fields name
     (an attribute ``a.b`` as ``_a_b``). Events of one instant are ordered by their own values, so
     the order of rows does not matter.
     """
@@ -25,25 +25,25 @@ def sequence_feature(points: DataFrame, events: DataFrame, name: str, sequence: 
         **{field: hashed_id(part.id_space, F.col(attribute_column(part.column))) for field, part in sequence.ids.items()},
         **{column: F.coalesce(F.col(column).cast("float"), F.lit(0.0).cast("float")) for column in sequence.dense},
     }
-    point_rows = points.select("user_id", F.unix_micros("impression_time").alias("_at")).distinct()
+    point_rows = points.select(key, F.unix_micros("impression_time").alias("_at")).distinct()
     event_rows = events.select(
-        "user_id",
+        key,
         F.unix_micros("arrival_time").alias("_at"),
         F.struct(F.unix_micros("event_time").alias("_time"), *(v.alias(k) for k, v in fields.items())).alias("_event"),
     )
-    rows = point_rows.unionByName(event_rows, allowMissingColumns=True).where(F.col("user_id").isNotNull())
+    rows = point_rows.unionByName(event_rows, allowMissingColumns=True).where(F.col(key).isNotNull())
     # At one instant the point (null event) comes first: what arrives with the impression is not before it.
-    timeline = Window.partitionBy("user_id").orderBy("_at", F.col("_event").asc_nulls_first())
+    timeline = Window.partitionBy(key).orderBy("_at", F.col("_event").asc_nulls_first())
     numbered = rows.withColumn(
         "_number", F.count("_event").over(timeline.rowsBetween(Window.unboundedPreceding, Window.currentRow))
     )
-    latest = Window.partitionBy("user_id").orderBy("_number").rangeBetween(1 - sequence.length, 0)
+    latest = Window.partitionBy(key).orderBy("_number").rangeBetween(1 - sequence.length, 0)
     found = numbered.withColumn("_events", F.collect_list("_event").over(latest))
     newest_first = found.where("_event is null").select(
-        "user_id", "_at", F.reverse(F.array_sort(F.col("_events"))).alias("_events")
+        key, "_at", F.reverse(F.array_sort(F.col("_events"))).alias("_events")
     )
     return newest_first.select(
-        "user_id",
+        key,
         F.timestamp_micros("_at").alias("impression_time"),
         *(F.col(f"_events.{field}").alias(f"{name}_{field}") for field in fields),
         *([_ages().alias(f"{name}_age")] if sequence.age else []),

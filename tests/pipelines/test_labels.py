@@ -59,6 +59,18 @@ def test_equals_the_contract(spark: SparkSession, impressions: list, feedback: l
                 assert label == float(any(time + late <= hour + length for _, _, time, late, _ in answers))
 
 
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(tl.rows, min_size=40, max_size=100), st.lists(tl.event_rows, min_size=40, max_size=100))
+def test_nothing_after_a_window_closed_changes_its_label(spark: SparkSession, impressions: list, feedback: list) -> None:  # type: ignore[type-arg]
+    length = WINDOWS["6h"]
+    cut = 40
+    # Everything that arrives after the cut is another story: other pairs, and more of it.
+    changed = [f for f in feedback if f[2] + f[3] <= cut] + [("u", "a", cut + 1, 0, 1), ("v", "b", cut + 2, 0, 1)] * 3
+    before, after = (labels(spark, impressions, found, objective()) for found in (feedback, changed))
+    closed = [number for number, (_, _, hour) in enumerate(impressions) if hour + length <= cut]
+    assert [before[number][0] for number in closed] == [after[number][0] for number in closed]
+
+
 def test_feedback_at_the_impression_itself_is_not_after_it(spark: SparkSession) -> None:
     assert labels(spark, [("u", "a", 10)], [("u", "a", 10, 0, 0)], objective()) == {0: (0.0, 0.0)}
 

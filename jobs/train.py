@@ -1,0 +1,87 @@
+"""``lattice train``: a Lattice Network on a group's training table."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+
+from jobs import options
+from jobs.model_config import ModelConfig
+from jobs.models import current_manifest, model_folder, pinned_files, set_latest
+from jobs.target import Target, code_fingerprint, fingerprint
+from lattice_model.loader import Loader, Selection
+from lattice_model.network.config import LatticeConfig
+from lattice_model.training.log import TrainingLog
+from lattice_model.training.trainer import LOG
+from lattice_model.training.trainer import train as run_training
+from schemas.manifest import Split
+
+console = Console(stderr=True)
+
+
+def train_model(target: Target, split: Split, config: ModelConfig) -> Path:
+    """Train on the rows available before the split's cut, unless that very model is there; return its folder."""
+    manifest = current_manifest(target)
+    code = code_fingerprint("schemas", "lattice_model")
+    name = fingerprint(code, manifest.fingerprint, config.model_dump_json(), split)[:12]
+    folder = model_folder(target, name)
+    if (folder / LOG).is_file():
+        console.print(f"train: skipped, model {name} is finished (same input, code and configuration)")
+    else:
+        console.print(f"train: model {name} on rows available before {manifest.cuts[split]:%Y-%m-%d %H:%M %Z}")
+        batches = Loader(
+            pinned_files(manifest.tables["training"]),
+            manifest,
+            batch_size=config.training.batch_size,
+            seed=config.training.seed,
+            held=config.training.shuffle_rows,
+            selection=Selection(available_before=manifest.cuts[split]),
+        )
+        run_training(
+            config=config.training,
+            network_config=LatticeConfig.from_manifest(manifest, split, config.network, batches.survey.base_rates()),
+            batches=batches,
+            manifest=manifest,
+            split=split,
+            folder=folder,
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            console=console,
+        )
+    set_latest(target, split, name)
+    return folder
+
+
+def train(
+    space: options.Space = options.DEFAULT_SPACE,
+    warehouse: options.Warehouse = options.DEFAULT_WAREHOUSE,
+    group: options.Group = options.DEFAULT_GROUP,
+    models: options.Models = None,
+    split: options.SplitName = options.SplitChoice.test,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML with `training` and `network` settings; see the defaults with --json.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Train on the rows whose labels were available before the split begins.
+
+    With --split validation to choose settings, with --split test (the default) to report on the test range.
+
+    Examples:
+
+      lattice train
+
+      lattice train --split validation --config wider.yaml
+    """
+    target = Target.parse(space, warehouse, group, models=models)
+    settings = ModelConfig.read(config)
+    folder = train_model(target, split.value, settings)
+    if as_json:
+        log = TrainingLog.read(folder / LOG)
+        print(json.dumps({"model": folder.name, "folder": str(folder), **log.model_dump(mode="json")}, indent=2))
+
+
+if __name__ == "__main__":
+    options.script(train)

@@ -1,0 +1,107 @@
+"""The unified table: known answers, zeroes where a domain lacks a feature, and no leak from the future."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from pipelines.concatenation import KEYS, unified
+from schemas.features import categorical_columns, dense_columns, sequence_columns
+from tests.pipelines.space import small_space
+
+NOON = datetime(2024, 1, 10, 12, tzinfo=UTC)
+IMPRESSIONS = (
+    "impression_id long, domain string, user_id string, item_id string, impression_time timestamp, rank long, "
+    "query string"
+)
+EVENTS = "user_id string, item_id string, event_time timestamp, arrival_time timestamp, seconds double"
+
+
+def tables(spark: SparkSession, impressions: list[Any], events: list[Any]) -> DataFrame:
+    items = [("a", "film", 2.5), ("b", "song", None)]
+    return unified(
+        spark.createDataFrame(impressions, IMPRESSIONS),
+        {"views": spark.createDataFrame(events, EVENTS)},
+        {"item": spark.createDataFrame(items, "item_id string, kind string, price double")},
+        small_space(),
+    )
+
+
+def day(n: float) -> datetime:
+    return NOON - timedelta(days=n)
+
+
+def test_known_answer(spark: SparkSession) -> None:
+    impressions = [(1, "feed", "u", "a", NOON, 3, None), (2, "search", "u", "c", NOON, None, "x")]
+    events = [
+        ("u", "a", day(0.5), day(0.5), 10.0),
+        ("u", "a", day(3), day(3), 30.0),
+        ("u", "b", day(2), day(2), 5.0),
+        ("u", "a", NOON, NOON, 99.0),
+    ]
+    rows = {row["impression_id"]: row for row in tables(spark, impressions, events).collect()}
+    feed, search = rows[1], rows[2]
+    assert feed["rank"] == 3.0
+    assert (feed["price"], search["price"]) == (2.5, None)
+    assert (feed["pair_count_1d"], feed["pair_count_all"], feed["pair_seconds_all"]) == (1.0, 2.0, 40.0)
+    assert feed["pair_recency"] == 0.5
+    assert feed["dwell"] == 20.0
+    assert feed["taste_count_all"] == 2.0
+    # What a domain lacks is zero; what it has and nobody knows is null.
+    assert (search["rank"], feed["query"]) == (0.0, 0)
+    assert (search["pair_count_all"], search["dwell"], search["taste_count_all"]) == (0.0, None, None)
+    assert search["kind"] == 0
+    assert (feed["views_seconds"], search["views_seconds"]) == ([], [10.0, 5.0, 30.0])
+    assert search["views_age"] == [0.5, 2.0, 3.0]
+
+
+def test_has_exactly_the_declared_columns(spark: SparkSession) -> None:
+    space = small_space()
+    declared = [*KEYS, *(c.name for c in categorical_columns(space)), *(c.name for c in dense_columns(space))]
+    declared += [column for sequence in sequence_columns(space) for column in sequence.columns]
+    assert tables(spark, [(1, "feed", "u", "a", NOON, 1, None)], []).columns == declared
+
+
+@pytest.fixture(scope="module")
+def timeline() -> tuple[list[Any], list[Any]]:
+    """Impressions and events of a few users and items over twenty days, with ties between them."""
+    choose = random.Random(7)
+    moments = [day(choose.randrange(0, 40) / 2) for _ in range(60)]
+    impressions = [
+        (n, choose.choice(["feed", "search"]), choose.choice("uvw"), choose.choice("abc"), moment, 1, "q")
+        for n, moment in enumerate(moments)
+    ]
+    events = []
+    for _ in range(150):
+        moment = choose.choice(moments)
+        late = timedelta(days=choose.choice([0, 0, 1]))
+        events.append((choose.choice("uvw"), choose.choice("abc"), moment, moment + late, choose.random()))
+    return impressions, events
+
+
+def test_nothing_from_the_impression_on_changes_its_features(
+    spark: SparkSession, timeline: tuple[list[Any], list[Any]]
+) -> None:
+    impressions, events = timeline
+    cut = day(8)
+    before = [event for event in events if event[3] < cut]
+    # From the cut on everything is different: other users, items, values, and more of them.
+    after = [("u", "b", cut, cut, 1e6)] * 5 + [(e[1], e[0], e[2], e[3], -e[4]) for e in events if e[3] >= cut]
+    known = [i for i in impressions if i[4] <= cut]
+    assert len(known) > 20
+    assert 20 < len(before) < len(events)
+
+    def features(all_events: list[Any], all_impressions: list[Any]) -> list[Any]:
+        rows = tables(spark, all_impressions, all_events).collect()
+        return sorted((row for row in rows if row["impression_time"].replace(tzinfo=UTC) <= cut), key=lambda r: r[0])
+
+    assert features(events, impressions) == features(before + after, known)
+
+
+def test_order_and_partitioning_change_nothing(spark: SparkSession, timeline: tuple[list[Any], list[Any]]) -> None:
+    impressions, events = timeline
+    rows = sorted(tables(spark, impressions, events).collect())
+    turned = tables(spark, impressions[::-1], events[::-1]).repartition(5).collect()
+    assert rows == sorted(turned)

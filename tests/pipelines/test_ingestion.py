@@ -1,0 +1,60 @@
+"""The space's impressions and feedback, out of a source's tables."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from pipelines.ingestion import all_feedback, all_impressions, check_feedback_follows
+from schemas.errors import LatticeError
+from tests.pipelines.space import small_space
+
+NOON = datetime(2024, 1, 10, 12)
+
+
+@pytest.fixture(scope="module")
+def impressions(spark: SparkSession) -> DataFrame:
+    common = "source_key string, user_id string, item_id string, impression_time timestamp, arrival_time timestamp"
+    return all_impressions(
+        {
+            "feed": spark.createDataFrame([("k", "u", "a", NOON, NOON, 3)], f"{common}, rank long"),
+            "search": spark.createDataFrame([("k", "u", "a", NOON, NOON, "q")], f"{common}, query string"),
+        },
+        small_space(),
+    )
+
+
+def feedback(spark: SparkSession, time: datetime, domain: str | None, key: str | None) -> DataFrame:
+    schema = (
+        "user_id string, item_id string, feedback_time timestamp, arrival_time timestamp, source_key string, "
+        "domain string, value double"
+    )
+    return spark.createDataFrame([("u", "a", time, time, key, domain, None)], schema)
+
+
+def test_one_key_in_two_domains_is_two_impressions(impressions: DataFrame) -> None:
+    rows = {row["domain"]: row for row in impressions.collect()}
+    assert rows["feed"]["impression_id"] != rows["search"]["impression_id"]
+    assert (rows["feed"]["rank"], rows["feed"]["query"]) == (3, None)
+    assert (rows["search"]["rank"], rows["search"]["query"]) == (None, "q")
+
+
+def test_keyed_feedback_finds_the_impression_of_its_domain(spark: SparkSession, impressions: DataFrame) -> None:
+    tables = {
+        "click": feedback(spark, NOON, "search", "k"),
+        "buy": feedback(spark, NOON, None, None),
+        "lost": feedback(spark, NOON, "feed", "unknown"),
+    }
+    rows = {row["objective"]: row for row in all_feedback(tables, impressions).collect()}
+    ids = {row["domain"]: row["impression_id"] for row in impressions.collect()}
+    assert (rows["click"]["impression_id"], rows["click"]["answered_time"]) == (ids["search"], NOON)
+    assert (rows["buy"]["impression_id"], rows["buy"]["answered_time"]) == (None, None)
+    assert rows["lost"]["answered_time"] is None
+
+
+def test_feedback_that_all_comes_before_any_impression_is_refused(spark: SparkSession, impressions: DataFrame) -> None:
+    early = all_feedback({"buy": feedback(spark, NOON - timedelta(days=9), None, None)}, impressions)
+    late = all_feedback({"buy": feedback(spark, NOON + timedelta(days=9), None, None)}, impressions)
+    check_feedback_follows(impressions, early.unionByName(late))
+    with pytest.raises(LatticeError, match="'buy'.*\n.*before any impression"):
+        check_feedback_follows(impressions, early)

@@ -1,0 +1,79 @@
+"""Publishing: whole or not at all, and only what passed its checks."""
+
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+
+from pipelines.tables import Published, files, publish, published, read, require
+from schemas.errors import LatticeError
+
+
+def accept(_rows: DataFrame, _version: Published) -> None:
+    pass
+
+
+def refuse(_rows: DataFrame, _version: Published) -> None:
+    raise LatticeError("the test", "refuses.", "No remedy.")
+
+
+def ids(frame: DataFrame) -> list[int]:
+    return sorted(row["id"] for row in frame.select("id").collect())
+
+
+def test_what_is_published_can_be_read_back(spark: SparkSession, tmp_path: Path) -> None:
+    made = publish(spark.range(5), str(tmp_path / "t"), fingerprint="f", check=accept)
+    assert published(made.uri) == made
+    assert (made.rows, made.fingerprint) == (5, "f")
+    assert ids(read(spark, made)) == [0, 1, 2, 3, 4]
+
+
+def test_nothing_is_published_where_nothing_was_written(tmp_path: Path) -> None:
+    assert published(str(tmp_path / "t")) is None
+    with pytest.raises(LatticeError, match="lattice build"):
+        require(str(tmp_path / "t"), "lattice build")
+
+
+def test_a_refused_first_version_is_never_readable(spark: SparkSession, tmp_path: Path) -> None:
+    uri = str(tmp_path / "t")
+    with pytest.raises(LatticeError, match="refuses"):
+        publish(spark.range(5), uri, fingerprint="f", check=refuse)
+    assert published(uri) is None
+    assert DeltaTable(uri).count() == 0
+
+
+def test_a_refused_next_version_leaves_the_last_one(spark: SparkSession, tmp_path: Path) -> None:
+    uri = str(tmp_path / "t")
+    first = publish(spark.range(5), uri, fingerprint="f", check=accept)
+    with pytest.raises(LatticeError, match="refuses"):
+        publish(spark.range(9), uri, fingerprint="g", check=refuse)
+    assert published(uri) == first
+    # For readers from outside too, the latest version has the last published rows.
+    assert DeltaTable(uri).count() == 5
+
+
+def test_a_writer_that_is_killed_before_its_checks_publishes_nothing(spark: SparkSession, tmp_path: Path) -> None:
+    uri = str(tmp_path / "t")
+    first = publish(spark.range(5), uri, fingerprint="f", check=accept)
+    spark.range(9).write.format("delta").mode("overwrite").save(uri)
+    assert published(uri) == first
+    second = publish(spark.range(7), uri, fingerprint="f", check=accept)
+    assert published(uri) == second
+    assert ids(read(spark, first)) == list(range(5))
+
+
+def test_the_columns_of_a_next_version_may_differ(spark: SparkSession, tmp_path: Path) -> None:
+    uri = str(tmp_path / "t")
+    publish(spark.range(5), uri, fingerprint="f", check=accept)
+    made = publish(spark.range(3).selectExpr("id", "'x' as other"), uri, fingerprint="g", check=accept)
+    assert read(spark, made).columns == ["id", "other"]
+
+
+def test_files_are_those_of_the_version(spark: SparkSession, tmp_path: Path) -> None:
+    uri = str(tmp_path / "t")
+    first = publish(spark.range(5).coalesce(1), uri, fingerprint="f", check=accept)
+    second = publish(spark.range(3).coalesce(1), uri, fingerprint="g", check=accept)
+    assert len(list((tmp_path / "t").glob("*.parquet"))) == 2
+    assert len(files(first)) == len(files(second)) == 1
+    assert files(first) != files(second)
