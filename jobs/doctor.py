@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 from packaging.requirements import Requirement
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from jobs import options
 from jobs.jars import SHA256, spark_home, unfit
@@ -136,7 +136,7 @@ def _installed(package: str) -> str | None:
 
 
 def _table(checks: list[Check]) -> Table:
-    table = Table("", "found", "needed", "")
+    table = Table("", Column("found", overflow="fold"), "needed", "")
     for check in checks:
         state = "[green]ok" if check.passed else "[bold red]missing" if check.required else "optional"
         table.add_row(check.name, check.found, check.needed, state)

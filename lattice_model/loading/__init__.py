@@ -1,0 +1,1 @@
+"""From the columns of a Parquet file to batches: checks, decoding, mixing and reading ahead."""

@@ -1,0 +1,131 @@
+"""Columns of a training or evaluation table as arrays, and those as batches.
+
+Shapes: R rows, B impressions of a batch, C categorical features, F dense features, N places of a sequence, I its id
+fields, E its number fields, O objectives.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
+
+from lattice_model.batch import Batch, SequenceBatch
+from schemas.errors import LatticeError
+from schemas.manifest import SequenceInput, TrainingManifest
+
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+"""Arrays by name, all with the rows as their first axis."""
+
+_KEY = "key/"
+
+
+class Loaded(NamedTuple):
+    """A batch, and the columns asked for beside it, by name and in the batch's order of rows."""
+
+    batch: Batch
+    keys: Arrays
+
+
+def fold(hashes: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Rows of an embedding table of ``size`` rows: ``1 + pmod(h, size - 1)``, and 0 (absent) stays 0."""
+    return np.where(hashes == 0, 0, 1 + np.mod(hashes, size - 1))
+
+
+def columns_of(manifest: TrainingManifest, keys: Sequence[str]) -> dict[str, str]:
+    """The columns that a batch needs, and the Arrow type that each must have ('' for any)."""
+    needed = {"domain_index": "int32", "window_index": "int32"}
+    needed |= {part.column: "int64" for part in manifest.categorical}
+    needed |= {part.column: "float" for part in manifest.dense}
+    needed |= {part.column: "float" for part in manifest.objectives}
+    for sequence in manifest.sequences:
+        needed |= {part.column: "binary" for part in sequence.ids}
+        needed |= {part.column: "binary" for part in sequence.dense}
+        needed[sequence.length_column] = "int32"
+    return dict.fromkeys(keys, "") | needed
+
+
+def decode(columns: Mapping[str, Array], manifest: TrainingManifest, keys: Sequence[str]) -> Arrays:
+    """The named columns of R rows as a few arrays: folded ids, stacked numbers, unpacked sequences.
+
+    Raises:
+        LatticeError: a whole number is null, or a packed sequence has not the declared length.
+    """
+    rows = len(columns["domain_index"])
+    arrays: Arrays = {
+        "domain": _whole(columns, "domain_index"),
+        "window": _whole(columns, "window_index"),
+        "categorical": _stack(rows, (fold(_whole(columns, c.column), c.size) for c in manifest.categorical), np.int64),
+        "dense": _stack(rows, (columns[part.column] for part in manifest.dense), np.float32),
+        "labels": _stack(rows, (columns[part.column] for part in manifest.objectives), np.float32),
+    }
+    for sequence in manifest.sequences:
+        arrays |= _decode_sequence(columns, sequence)
+    return arrays | {_KEY + name: columns[name] for name in keys}
+
+
+def to_loaded(arrays: Arrays, manifest: TrainingManifest) -> Loaded:
+    """The batch of B decoded rows."""
+    batch = Batch(
+        categorical=_keyed([part.name for part in manifest.categorical], arrays["categorical"]),
+        dense_BF=torch.from_numpy(arrays["dense"]),
+        sequences={
+            name: SequenceBatch(
+                ids_BNI=torch.from_numpy(arrays[f"{name}/ids"]),
+                dense_BNE=torch.from_numpy(arrays[f"{name}/dense"]),
+                lengths_B=torch.from_numpy(arrays[f"{name}/length"]),
+            )
+            for name in (sequence.name for sequence in manifest.sequences)
+        },
+        domain_B=torch.from_numpy(arrays["domain"]),
+        window_B=torch.from_numpy(arrays["window"]),
+        labels_BO=torch.from_numpy(arrays["labels"]),
+    )
+    keys = {name.removeprefix(_KEY): array for name, array in arrays.items() if name.startswith(_KEY)}
+    return Loaded(batch, keys)
+
+
+def _decode_sequence(columns: Mapping[str, Array], sequence: SequenceInput) -> Arrays:
+    rows = len(columns[sequence.length_column])
+    ids = (fold(_unpack(columns, part.column, "<i8", sequence.length), part.size) for part in sequence.ids)
+    numbers = (_unpack(columns, part.column, "<f4", sequence.length) for part in sequence.dense)
+    return {
+        f"{sequence.name}/ids": _stack(rows, ids, np.int64, sequence.length),
+        f"{sequence.name}/dense": _stack(rows, numbers, np.float32, sequence.length),
+        f"{sequence.name}/length": _whole(columns, sequence.length_column),
+    }
+
+
+def _stack(rows: int, parts: Iterator[Array], dtype: Any, *inner: int) -> Array:
+    """The parts along a new last axis; no part gives an array without any columns."""
+    stacked = list(parts)
+    return np.stack(stacked, axis=-1, dtype=dtype) if stacked else np.empty((rows, *inner, 0), dtype)
+
+
+def _whole(columns: Mapping[str, Array], name: str) -> NDArray[np.int64]:
+    if columns[name].dtype.kind not in "iu":  # a null turns a column of whole numbers into floats
+        raise LatticeError(f"column '{name}'", "It holds a null.", "An absent id is 0; build the table again.")
+    return columns[name].astype(np.int64, copy=False)
+
+
+def _unpack(columns: Mapping[str, Array], name: str, dtype: str, length: int) -> Array:
+    values = columns[name].tolist()
+    width = length * np.dtype(dtype).itemsize
+    if set(map(type, values)) <= {bytes} and set(map(len, values)) <= {width}:
+        return np.frombuffer(b"".join(values), dtype).reshape(len(values), length)
+    raise LatticeError(
+        f"column '{name}'",
+        f"A row does not hold {length} values ({width} bytes).",
+        "Build the training table again: it and its manifest do not belong together.",
+    )
+
+
+def _keyed(names: list[str], ids_BC: NDArray[np.int64]) -> KeyedJaggedTensor:
+    ids = ids_BC.T.ravel()
+    present = ids != 0
+    return KeyedJaggedTensor(
+        keys=names, values=torch.from_numpy(ids[present]), lengths=torch.from_numpy(present.astype(np.int64))
+    )

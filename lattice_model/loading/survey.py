@@ -1,0 +1,128 @@
+"""What the files of a table hold, read before the first batch: whether they fit, rows, and labels of every head.
+
+Only footers and the few columns that decide are read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pyarrow.fs import FileSystem
+
+from lattice_model.loading.rows import Array
+from schemas.errors import LatticeError
+from schemas.manifest import Split, TrainingManifest
+
+REMEDY = "Build the table again; pass the files of one version of it, as Delta lists them."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which rows of a table count: those available before a moment, those of one split (None: no such limit)."""
+
+    available_before: datetime | None = None
+    split: Split | None = None
+
+    def __str__(self) -> str:
+        cut = f"available before {self.available_before:%Y-%m-%d %H:%M %Z}" if self.available_before else ""
+        return ", ".join(part for part in (cut, f"in the split '{self.split}'" if self.split else "") if part) or "any"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("available_time",) * (self.available_before is not None) + ("split",) * (self.split is not None)
+
+    def mask(self, columns: dict[str, Array]) -> NDArray[np.bool_]:
+        """Which of the rows count; there is at least one column."""
+        chosen = np.ones(len(next(iter(columns.values()))), dtype=np.bool_)
+        if self.available_before is not None:
+            cut = np.datetime64(self.available_before.astimezone(UTC).replace(tzinfo=None))
+            chosen &= columns["available_time"] < cut
+        if self.split is not None:
+            chosen &= columns["split"] == self.split
+        return chosen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """``stored`` rows lie in the files, ``rows`` of them are selected; tuples are in the order of the heads."""
+
+    stored: int
+    rows: int
+    labels: tuple[int, ...]
+    positives: tuple[int, ...]
+
+    def base_rates(self) -> tuple[float, ...]:
+        """Each head's share of positives among its labels, drawn off 0 and 1 by one row of either kind."""
+        return tuple((p + 1) / (n + 2) for p, n in zip(self.positives, self.labels, strict=True))
+
+
+def survey(files: Sequence[str], manifest: TrainingManifest, needed: dict[str, str], selection: Selection) -> Survey:
+    """Check that each file can be read and has the ``needed`` columns (name -> Arrow type, '' for any), and count.
+
+    Raises:
+        LatticeError: a file is missing or damaged, or a column is missing or of another type.
+    """
+    heads = manifest.heads()
+    stored = rows = 0
+    labels, positives = np.zeros(len(heads), dtype=np.int64), np.zeros(len(heads), dtype=np.int64)
+    names = ["window_index", *selection.columns, *(objective.column for objective in manifest.objectives)]
+    for file in files:
+        columns = _read(file, names, needed)
+        chosen = selection.mask(columns)
+        stored, rows = stored + len(chosen), rows + int(chosen.sum())
+        window = columns["window_index"][chosen]
+        for position, (name, head_window) in enumerate(heads):
+            column = next(objective.column for objective in manifest.objectives if objective.name == name)
+            value = columns[column][chosen]
+            if head_window is not None:
+                value = value[window == manifest.windows.index(head_window)]
+            labels[position] += np.count_nonzero(~np.isnan(value))
+            positives[position] += np.count_nonzero(value == 1)
+    return Survey(stored=stored, rows=rows, labels=tuple(labels.tolist()), positives=tuple(positives.tolist()))
+
+
+def local_path(file: str) -> str:
+    """The path of a ``file:`` URI; anything else (a path, another scheme) as it is."""
+    return unquote(urlsplit(file).path) if file.startswith("file:") else file
+
+
+def check_columns(file: str, schema: pa.Schema, needed: dict[str, str]) -> None:
+    """Raise LatticeError for the first column that is missing or of another type."""
+    for name, kind in needed.items():
+        if name not in schema.names:
+            raise LatticeError(file, f"The column '{name}' is missing.", REMEDY)
+        found = str(schema.field(name).type)
+        if kind and found != kind:
+            raise LatticeError(file, f"The column '{name}' holds {found}; {kind} is needed.", REMEDY)
+
+
+def damaged(file: str, error: Exception) -> LatticeError:
+    """What a user reads about a file that cannot be read."""
+    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    return LatticeError(file, f"The file cannot be read: {reason}.".replace("..", "."), REMEDY)
+
+
+def read_through(file: str, names: Sequence[str]) -> None:
+    """Read columns of a file to find out whether it is sound.
+
+    Raises:
+        LatticeError: it is not.
+    """
+    _read(file, names, {})
+
+
+def _read(file: str, names: Sequence[str], needed: dict[str, str]) -> dict[str, Array]:
+    try:
+        filesystem, path = FileSystem.from_uri(local_path(file))
+        with filesystem.open_input_file(path) as opened:
+            parquet = pq.ParquetFile(opened)
+            check_columns(file, parquet.schema_arrow, needed)
+            table = parquet.read(columns=list(dict.fromkeys(names)))
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(file, error) from error
+    return {name: table.column(name).to_pandas().values for name in table.column_names}  # times as UTC, without zone

@@ -1,0 +1,109 @@
+"""Checkpoints: a folder with weights (safetensors) and what they belong to (JSON), published whole.
+
+Nothing in it is executed when it is read.
+"""
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from lattice_model.network import LatticeConfig, LatticeNetwork
+from lattice_model.training.config import TrainingConfig
+from schemas.errors import LatticeError
+from schemas.manifest import Split, TrainingManifest
+
+_WEIGHTS = "weights.safetensors"
+_ABOUT = "checkpoint.json"
+_REMEDY = "Train again, or give the folder of another checkpoint."
+
+
+class _About(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    split: Split
+    weights_sha256: str
+    network: LatticeConfig
+    training: TrainingConfig
+    manifest: TrainingManifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A trained network and what it was trained on: the rows available before ``manifest.cuts[split]``."""
+
+    network: LatticeNetwork
+    training: TrainingConfig
+    manifest: TrainingManifest
+    split: Split
+
+
+def save(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write the folder beside its place, then move it there; one of that name is replaced.
+
+    Raises:
+        LatticeError: it cannot be written.
+    """
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    replaced = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    weights = {name: tensor.cpu().contiguous() for name, tensor in checkpoint.network.state_dict().items()}
+    try:
+        unfinished.mkdir(parents=True)
+        save_file(weights, unfinished / _WEIGHTS)
+        about = _About(
+            split=checkpoint.split,
+            weights_sha256=_sha256(unfinished / _WEIGHTS),
+            network=checkpoint.network.config,
+            training=checkpoint.training,
+            manifest=checkpoint.manifest,
+        )
+        (unfinished / _ABOUT).write_text(about.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        if folder.exists():
+            folder.rename(replaced)
+        unfinished.rename(folder)
+    except OSError as error:
+        raise LatticeError(
+            str(folder),
+            f"The checkpoint cannot be written: {error.strerror or error}.",
+            "Give a folder that can be written, with enough room.",
+        ) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def load(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
+    """Read a checkpoint; its network is in evaluation mode.
+
+    Raises:
+        LatticeError: the folder holds no checkpoint, or a damaged one.
+    """
+    if not (folder / _ABOUT).is_file() or not (folder / _WEIGHTS).is_file():
+        raise LatticeError(str(folder), "There is no checkpoint here.", _REMEDY)
+    try:
+        about = _About.model_validate_json((folder / _ABOUT).read_text(encoding="utf-8"))
+        if _sha256(folder / _WEIGHTS) != about.weights_sha256:
+            raise LatticeError(str(folder), f"The checkpoint is damaged: {_WEIGHTS} was changed.", _REMEDY)
+        weights = load_file(folder / _WEIGHTS)
+        with torch.random.fork_rng():  # the initial weights, overwritten at once, leave the caller's draws alone
+            network = LatticeNetwork(about.network)
+        network.load_state_dict(weights)
+    except (OSError, UnicodeDecodeError, ValidationError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise LatticeError(
+            str(folder), f"The checkpoint is damaged or of another release: {reason}", _REMEDY
+        ) from error
+    return Checkpoint(
+        network=network.to(device).eval(), training=about.training, manifest=about.manifest, split=about.split
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

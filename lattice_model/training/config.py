@@ -1,0 +1,31 @@
+"""How one training run goes; what is computed is the network's configuration."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lattice_model.supervision.masked_bce import Balance
+
+
+class TrainingConfig(BaseModel):
+    """Frozen and checked where it is built; the same values on the same table give the same model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=4096, ge=1, description="Rows a step.")
+    learning_rate: float = Field(default=1e-3, gt=0, description="Peak, of the dense parameters (AdamW).")
+    embedding_learning_rate: float = Field(default=2e-2, gt=0, description="Peak, of the tables (row-wise Adagrad).")
+    weight_decay: float = Field(default=1e-2, ge=0, description="Decoupled; on matrices only, never on tables.")
+    warmup: float = Field(default=0.05, ge=0, lt=1, description="Share of the steps with a rising learning rate.")
+    schedule: Literal["cosine", "linear", "constant"] = Field(default="cosine", description="After the warm-up.")
+    final_share: float = Field(
+        default=0.05, ge=0, le=1, description="Learning rate at the end, as a share of the peak."
+    )
+    clip_norm: float = Field(default=1.0, gt=0, description="Largest norm of the dense parameters' gradient.")
+    balance: Balance = Field(default="labels", description="Whether labels or heads weigh alike in the loss.")
+    seed: int = Field(default=1, ge=0, description="Of initial weights, dropout and the order of rows.")
+    bf16: bool = Field(default=False, description="Autocast of matrix products to bfloat16.")
+    compile: bool = Field(default=False, description="torch.compile of the network.")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads of torch; default: torch's own choice.")
+    shuffle_rows: int = Field(default=131_072, ge=1, description="Rows held by the shuffling buffer.")

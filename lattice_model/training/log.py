@@ -1,0 +1,70 @@
+"""What a training run says of itself, as JSON: the contract between the trainer and the report."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from lattice_model.training.config import TrainingConfig
+from schemas.manifest import PinnedTable, Split
+
+
+class _Log(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrainingPoint(_Log):
+    """The state at one step that was logged."""
+
+    step: int
+    """From 1."""
+    epoch: int
+    """From 1."""
+    rows: int
+    """Trained on so far."""
+    loss: float
+    """Of the rows since the previous point."""
+    smoothed: float
+    """Exponential moving average of the loss."""
+    head_losses: dict[str, float | None]
+    """Mean BCE of each head (``purchase/7d``, ``basket``) since the previous point; null where no row had a label."""
+    learning_rate: float
+    """Of the dense parameters."""
+    rows_per_second: float
+    """Since the previous point."""
+
+
+class TrainingLog(_Log):
+    """One run. Its weights lie beside it in a checkpoint."""
+
+    space: str
+    group: str
+    split: Split
+    """The split that the model may be evaluated on: it was trained on rows available before ``cuts[split]``."""
+    fingerprint: str
+    """The manifest's."""
+    tables: dict[str, PinnedTable]
+    config: TrainingConfig
+    device: str
+    dense_parameters: int
+    embedding_parameters: int
+    heads: tuple[str, ...]
+    rows: int
+    """Trained on, over all epochs."""
+    steps: int
+    seconds: float
+    rows_per_second: float
+    waiting_share: float
+    """Share of the time in which training waited for data."""
+    curve: tuple[TrainingPoint, ...]
+
+    def write(self, path: Path) -> None:
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> "TrainingLog":
+        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def head_name(objective: str, window: str | None) -> str:
+    """``purchase/7d``, or ``basket`` for an immediate objective."""
+    return f"{objective}/{window}" if window else objective

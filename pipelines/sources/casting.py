@@ -1,0 +1,80 @@
+"""Strict casts: a value either is of the declared type or is reported, never rounded, guessed or dropped."""
+
+from dataclasses import dataclass
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from schemas.space import ColumnType
+
+# A date, or a date and a time, with or without a zone. Spark alone would take "12:30" for today.
+_ISO = r"^\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?\s*(Z|[+-]\d{2}(:?\d{2})?)?)?\s*$"
+_ZONED = r":\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)\s*$"
+_LAST_SECOND = 253_402_300_799  # of the year 9999: milliseconds taken for seconds lie far beyond it
+
+EXPECTED: dict[ColumnType, str] = {
+    "string": "text or a whole number",
+    "long": "a whole number",
+    "double": "a number",
+    "timestamp": "a time such as 2024-05-01T12:30:00Z; a number counts whole seconds since 1970-01-01 UTC",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cast:
+    """``value`` is null where the raw value is null or where ``wrong`` is true; None if no value can be wrong."""
+
+    value: Column
+    wrong: Column | None = None
+
+
+def strict_cast(raw: Column, found: T.DataType, declared: ColumnType, zone: str) -> Cast | None:
+    """Cast ``raw``, of the type ``found``, to the declared type; None if no value of that type can be one.
+
+    A time without a zone is local to ``zone``: one that daylight saving skips moves on by what is skipped, one that
+    it repeats is the earlier one. The session's time zone must be UTC.
+    """
+    if isinstance(found, T.StringType):
+        return _from_string(raw, declared, zone)
+    casts = {"string": _to_string, "long": _to_long, "double": _to_double}
+    return _to_timestamp(raw, found, zone) if declared == "timestamp" else casts[declared](raw, found)
+
+
+def _from_string(raw: Column, declared: ColumnType, zone: str) -> Cast:
+    if declared == "string":
+        return Cast(value=raw)
+    value = raw.try_cast(declared)
+    if declared == "timestamp":
+        value = F.when(raw.rlike(_ISO), F.when(raw.rlike(_ZONED), value).otherwise(F.to_utc_timestamp(value, zone)))
+    return Cast(value=value, wrong=raw.isNotNull() & value.isNull())
+
+
+def _to_string(raw: Column, found: T.DataType) -> Cast | None:
+    # A float is refused: an id that a tool has turned into 17.0 would match no other table's 17.
+    exact = isinstance(found, T.IntegralType | T.BooleanType | T.DateType | T.TimestampType)
+    return Cast(value=raw.cast("string")) if exact else None
+
+
+def _to_long(raw: Column, found: T.DataType) -> Cast | None:
+    if isinstance(found, T.IntegralType | T.BooleanType):
+        return Cast(value=raw.cast("long"))
+    if not isinstance(found, T.FractionalType):
+        return None
+    whole = raw.try_cast("long")
+    return Cast(value=whole, wrong=raw.isNotNull() & ~whole.cast(found).eqNullSafe(raw))
+
+
+def _to_double(raw: Column, found: T.DataType) -> Cast | None:
+    return Cast(value=raw.cast("double")) if isinstance(found, T.NumericType | T.BooleanType) else None
+
+
+def _to_timestamp(raw: Column, found: T.DataType, zone: str) -> Cast | None:
+    if isinstance(found, T.TimestampType):
+        return Cast(value=raw)
+    if isinstance(found, T.TimestampNTZType | T.DateType):
+        return Cast(value=F.to_utc_timestamp(raw.cast("timestamp"), zone))
+    if not isinstance(found, T.IntegralType):
+        return None
+    seconds = F.when(F.abs(raw) <= _LAST_SECOND, raw)
+    return Cast(value=F.timestamp_seconds(seconds), wrong=raw.isNotNull() & seconds.isNull())

@@ -1,0 +1,153 @@
+"""The user's own tables, CSV, Parquet or Delta, as the space file names and maps them; no data set is named here.
+
+Every table is opened and counted when it is read, and every value that is not already of the declared type is tried,
+in one pass a table; what comes back is lazy.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipelines.sources.base import SourceTables, require_columns
+from pipelines.sources.casting import EXPECTED, Cast, strict_cast
+from pipelines.sources.opening import explained, open_table, resolve
+from schemas.errors import LatticeError
+from schemas.space import ModelSpace, Objective, TableFile
+from schemas.tables import (
+    FEEDBACK,
+    TableColumn,
+    attribute_columns,
+    event_columns,
+    impression_columns,
+)
+
+Defaults = Mapping[str, Column]
+
+
+def read(spark: SparkSession, space: ModelSpace, folder: Path) -> SourceTables:
+    """The tables that the space file names; relative paths start at ``folder``.
+
+    A table need not have ``arrival_time`` (then the event's own time), an impression ``source_key`` (then its user,
+    item and time), feedback ``value``, nor, unless its objective is matched by the impression's key, ``source_key``
+    and ``domain`` (an objective of one domain never needs the latter).
+
+    Raises:
+        LatticeError: a file is missing, unreadable or empty, a column is missing, or a value is not of its type.
+    """
+
+    def table(place: str, file: TableFile | None, columns: Sequence[TableColumn], defaults: Defaults) -> DataFrame:
+        return _read_table(spark, place, _required(place, file), columns, defaults, folder, space.time_zone)
+
+    own_key = F.to_json(F.array("user_id", "item_id", F.unix_micros("impression_time").cast("string")))
+    seen = {"arrival_time": F.col("impression_time"), "source_key": own_key}
+    return SourceTables(
+        impressions={
+            name: table(f"domains.{name}.impressions", domain.impressions, impression_columns(domain), seen)
+            for name, domain in space.domains.items()
+        },
+        feedback={
+            name: table(f"objectives.{name}.feedback", objective.feedback, FEEDBACK, _feedback_defaults(objective))
+            for name, objective in space.objectives.items()
+        },
+        events={
+            name: table(f"events.{name}.table", e.table, event_columns(e), {"arrival_time": F.col("event_time")})
+            for name, e in space.events.items()
+        },
+        attributes={
+            name: table(f"attributes.{name}.table", attributes.table, attribute_columns(attributes), {})
+            for name, attributes in space.attributes.items()
+        },
+    )
+
+
+def _required(place: str, file: TableFile | None) -> TableFile:
+    if file is None:
+        raise LatticeError(place, "The space names no file for this table.", "Add its path and format there.")
+    return file
+
+
+def _feedback_defaults(objective: Objective) -> Defaults:
+    defaults = {"arrival_time": F.col("feedback_time"), "value": F.lit(None).cast("double")}
+    if objective.match == "user_item":
+        return {**defaults, "source_key": F.lit(None).cast("string"), "domain": F.lit(None).cast("string")}
+    return {**defaults, "domain": F.lit(objective.domains[0])} if len(objective.domains) == 1 else defaults
+
+
+def _read_table(
+    spark: SparkSession,
+    place: str,
+    file: TableFile,
+    columns: Sequence[TableColumn],
+    defaults: Defaults,
+    folder: Path,
+    zone: str,
+) -> DataFrame:
+    path = resolve(file.path, folder)
+    where = f"{place} ({path})"
+    raw = open_table(spark, path, file.format, file.version)
+    names = _file_columns(raw, file, columns, defaults, where)
+    casts = {
+        column.name: _cast(raw, names[column.name], column, file.time_zone or zone, where)
+        for column in columns
+        if column.name in names
+    }
+    with explained(path):
+        _check_values(raw, casts, columns, names, where)
+    typed = raw.select(*(cast.value.alias(name) for name, cast in casts.items()))
+    return typed.select(*((F.col(c.name) if c.name in casts else defaults[c.name]).alias(c.name) for c in columns))
+
+
+def _file_columns(
+    raw: DataFrame, file: TableFile, columns: Sequence[TableColumn], defaults: Defaults, where: str
+) -> dict[str, str]:
+    """Our name -> the file's, for every column that is there; those with a default may be left out."""
+    ours = [column.name for column in columns]
+    for name in file.columns:
+        if name not in ours:
+            raise LatticeError(where, f"The table has no column '{name}' to map.", f"Allowed: {', '.join(ours)}.")
+    names = {name: file.columns.get(name, name) for name in ours}
+    require_columns((names[n] for n in ours if n in file.columns or n not in defaults), raw.columns, where)
+    return {name: theirs for name, theirs in names.items() if theirs in raw.columns}
+
+
+def _cast(raw: DataFrame, name: str, column: TableColumn, zone: str, where: str) -> Cast:
+    found = raw.schema[name].dataType
+    cast = strict_cast(_named(name), found, column.type, zone)
+    if cast is None:
+        raise LatticeError(
+            where,
+            f"The column '{name}' is of type {found.simpleString()}, where {column.type} is declared.",
+            f"Write it as {EXPECTED[column.type]}, or declare another type.",
+        )
+    return cast
+
+
+def _check_values(
+    raw: DataFrame, casts: Mapping[str, Cast], columns: Sequence[TableColumn], names: Mapping[str, str], where: str
+) -> None:
+    """Count the rows, which also opens every file, and the values that are wrong, all in one aggregation."""
+    checks = [(c, casts[c.name].wrong) for c in columns if c.name in casts]
+    checked = [(column, wrong) for column, wrong in checks if wrong is not None]
+    row = raw.agg(
+        F.count(F.lit(1)),
+        *(F.count_if(wrong) for _, wrong in checked),
+        *(F.min(F.when(wrong, _named(names[column.name]).cast("string"))) for column, wrong in checked),
+    ).collect()[0]
+    total, counts, examples = row[0], row[1 : len(checked) + 1], row[len(checked) + 1 :]
+    if total == 0:
+        raise LatticeError(where, "The table is empty.", "Give a table with at least one row.")
+    for (column, _), count, example in zip(checked, counts, examples, strict=True):
+        if count:
+            raise LatticeError(
+                where,
+                f"The column '{names[column.name]}' is declared {column.type}, which {count:,} of {total:,} values "
+                f"are not, such as {example!r}.",
+                f"Write it as {EXPECTED[column.type]}, or declare another type.",
+            )
+
+
+def _named(name: str) -> Column:
+    """The column of exactly that name, dots and all."""
+    return F.col("`" + name.replace("`", "``") + "`")

@@ -1,0 +1,81 @@
+"""Opens raw files with Spark, and turns what goes wrong there into a LatticeError that names the file."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlparse
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+
+from pipelines.tables import read_delta
+from schemas.errors import LatticeError
+
+Format = Literal["csv", "parquet", "delta"]
+
+# A data file as Spark's messages name it.
+_FILE = re.compile(r"\b(?:file|hdfs|s3a?|gs|abfss?)\b:/+[^\s,'\"]+\.[\w.]*\w")
+
+_EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
+    ("PATH_NOT_FOUND", "There is no such file or folder.", "Mend the path in the space file."),
+    ("DELTA_MISSING_DELTA_TABLE", "There is no Delta table here.", "Mend the path or the format in the space file."),
+    ("DELTA_TABLE_NOT_FOUND", "There is no Delta table here.", "Mend the path or the format in the space file."),
+    ("DELTA_VERSION_NOT_FOUND", "The table has no such version.", "Give a version that the table still has."),
+    ("UNABLE_TO_INFER_SCHEMA", "There is no data file in this folder.", "Mend the path, or put the files there."),
+    (
+        "PARQUET_TYPE_ILLEGAL",
+        "A column has a Parquet type that Spark cannot read, such as a timestamp in nanoseconds.",
+        "Write timestamps in microseconds (pandas: to_parquet(..., coerce_timestamps='us')).",
+    ),
+    (
+        "CANNOT_READ_FILE_FOOTER",
+        "The file cannot be read as Parquet: it is cut short, or something else.",
+        "Write the file again, or take it out of the folder.",
+    ),
+    (
+        "MALFORMED_CSV_RECORD",
+        "A row of the CSV has more or fewer fields than the header.",
+        "Mend that row; quote fields that hold a comma.",
+    ),
+)
+
+
+def resolve(path: str, folder: Path) -> str:
+    """``path`` as Spark wants it: a URI as it is, a relative path from ``folder``."""
+    return path if len(urlparse(path).scheme) > 1 else str((folder / path).absolute())
+
+
+def open_table(spark: SparkSession, path: str, kind: Format, version: int | None = None) -> DataFrame:
+    """The rows at ``path``, lazy: Delta and Parquet with their own types, CSV (with a header) as strings.
+
+    Raises:
+        LatticeError: nothing is there, or it is not a readable table of that kind.
+    """
+    with explained(path):
+        if kind == "delta":
+            return read_delta(spark, path, version)
+        if kind == "parquet":
+            return spark.read.parquet(path)
+        # Quotes are doubled inside quotes (RFC 4180); every file's own header must agree with the first one's.
+        return spark.read.csv(path, header=True, escape='"', mode="FAILFAST", enforceSchema=False)
+
+
+@contextmanager
+def explained(path: str) -> Iterator[None]:
+    """Within it, what Spark raises while it reads ``path`` becomes a LatticeError."""
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as error:
+        message = str(error)
+        named = _FILE.search(message)
+        place = named[0] if named else path
+        for condition, problem, remedy in _EXPLANATIONS:
+            if condition in message:
+                raise LatticeError(place, problem, remedy) from error
+        first = next((line.strip() for line in message.splitlines() if line.strip()), "unknown error")
+        raise LatticeError(
+            place, f"Spark cannot read it: {first}", "Mend the file or its entry in the space."
+        ) from error
