@@ -1,49 +1,51 @@
 """The ``lattice`` command: one subcommand a job."""
 
+import sys
+from importlib import import_module
+
 import typer
 
 from jobs import options
-from jobs.build import build
-from jobs.demo import demo
-from jobs.doctor import doctor
-from jobs.evaluate import evaluate
-from jobs.hold_out import hold_out
-from jobs.ingest import ingest
-from jobs.prepare import prepare
-from jobs.report import report
-from jobs.schema import schema
-from jobs.tables import tables
-from jobs.train import train
-from jobs.unify import unify
-from jobs.zip import zip_windows
 
-app = typer.Typer(
-    name="lattice",
-    help="One dataset, one feature selection and one model for many domains and objectives.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-)
-for _panel, _commands in {
-    "The whole way": {"demo": demo, "doctor": doctor},
-    "Data": {"build": build, "tables": tables, "schema": schema},
-    "Stages of build": {
-        "ingest": ingest,
-        "unify": unify,
-        "zip": zip_windows,
-        "hold-out": hold_out,
-        "prepare": prepare,
-    },
-    "Models": {"train": train, "evaluate": evaluate, "report": report},
-}.items():
-    for _name, _command in _commands.items():
-        app.command(_name, rich_help_panel=_panel)(_command)
+# Command -> panel of the help, module and function.
+COMMANDS = {
+    "demo": ("The whole way", "jobs.demo", "demo"),
+    "doctor": ("The whole way", "jobs.doctor", "doctor"),
+    "build": ("Data", "jobs.build", "build"),
+    "tables": ("Data", "jobs.tables", "tables"),
+    "schema": ("Data", "jobs.schema", "schema"),
+    "ingest": ("Stages of build", "jobs.ingest", "ingest"),
+    "unify": ("Stages of build", "jobs.unify", "unify"),
+    "zip": ("Stages of build", "jobs.zip", "zip_windows"),
+    "hold-out": ("Stages of build", "jobs.hold_out", "hold_out"),
+    "prepare": ("Stages of build", "jobs.prepare", "prepare"),
+    "train": ("Models", "jobs.train", "train"),
+    "evaluate": ("Models", "jobs.evaluate", "evaluate"),
+    "report": ("Models", "jobs.report", "report"),
+}
+
+
+def application(asked: str | None) -> typer.Typer:
+    """The application; only the command that is asked for is imported, since torch and Spark take seconds each."""
+    app = typer.Typer(
+        name="lattice",
+        help="One dataset, one feature selection and one model for many domains and objectives.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+    )
+    # Typer drops the command's name where there is only one command; a callback keeps it.
+    app.callback()(lambda: None)
+    for name in [asked] if asked in COMMANDS else COMMANDS:
+        panel, module, function = COMMANDS[name]
+        app.command(name, rich_help_panel=panel)(getattr(import_module(module), function))
+    return app
 
 
 def main() -> None:
     """The console script."""
-    options.guarded(app)
+    options.guarded(application(sys.argv[1] if len(sys.argv) > 1 else None))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from jobs import options
 from jobs.models import METRICS, PREDICTIONS, find_model, pinned_files
@@ -29,7 +29,7 @@ def evaluate_model(folder: Path, space: ModelSpace) -> MetricsReport:
         return MetricsReport.read(folder / METRICS)
     checkpoint = load(folder / CHECKPOINT)
     manifest = checkpoint.manifest
-    slices = [Slice(column=s.feature, value=str(s.equals), domains=s.domains, title=s.title or name) for name, s in space.slices.items()]
+    slices = [Slice(column=s.feature, value=str(s.equals), domains=s.domains, title=s.title or name.replace("_", " ")) for name, s in space.slices.items()]
     loader = Loader(
         pinned_files(manifest.tables["evaluation"]),
         manifest,
@@ -52,20 +52,23 @@ def show_metrics(report: MetricsReport, console: Console) -> None:
     """Print the table of metrics, a row a portfolio."""
     every = report.slices[0]
     shown = Table(
-        "portfolio", "rows", "positives", "base rate", "AUC", "NE", "BCE", "calibration",
+        Column("portfolio", no_wrap=True), "rows", "positives", "base rate", "AUC", "NE", "BCE", "calibration",
         title=f"{report.split} metrics of model {report.model} ({report.rows:,} rows, {report.users:,} users)",
     )  # fmt: skip
     for part in every.portfolios:
         window = f"/{part.window}" if part.window else ""
         values = (part.base_rate, part.auc, part.normalized_entropy, part.bce, part.calibration)
         numbers = ["" if value is None else f"{value:.4f}" for value in values]
-        label = f"{part.domain}/{part.objective}{window}" + ("" if part.in_mean else " (not in the mean)")
+        label = f"{part.domain}/{part.objective}{window}" + ("" if part.in_mean else " *")
         shown.add_row(label, f"{part.rows:,}", f"{part.positives:,}", *numbers)
     means = every.means
     if means.auc is not None and means.normalized_entropy is not None:
         shown.add_section()
         label = f"mean of {means.portfolios}"
         shown.add_row(label, "", "", "", f"{means.auc:.4f}", f"{means.normalized_entropy:.4f}", "", "")
+    shown.caption = (
+        f"* fewer than {report.minimum_positives} positives or {report.minimum_users} users with one: not in the mean"
+    )
     console.print(shown)
 
 

@@ -49,6 +49,7 @@ def _manifest(context: Context, rows: DataFrame, training: Published) -> Trainin
     return TrainingManifest(
         space=space.name,
         group=target.group,
+        sample=target.sample_name,
         domains=space.group_domains(target.group),
         windows=tuple(format_duration(window) for window in space.groups[target.group].windows),
         objectives=labels(space, target.group),

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from jobs import options
 from jobs.build import STAGES
-from jobs.models import METRICS, REPORT, find_model
+from jobs.models import METRICS, REPORT, current_manifest, find_model
 from jobs.progress import watched
 from jobs.spark_errors import explained
 from jobs.target import Target, fingerprint
@@ -40,7 +40,7 @@ def write_report(target: Target, model: Path, path: Path | None = None) -> Path:
             space=target.space.name,
             title=target.space.title or target.space.name,
             group=target.group,
-            sample=target.sample_name,
+            sample=current_manifest(target).sample,
             finished=datetime.now(UTC),
             tables=tuple(
                 TableVersion(name=name, version=t.version, rows=t.rows, fingerprint=t.fingerprint)

@@ -24,7 +24,7 @@ def zipped(rows: DataFrame, outcomes: DataFrame, space: ModelSpace, group: str) 
     for name in space.group_objectives(group):
         objective = space.objectives[name]
         if not objective.windows:
-            labels.append(immediate_label(name, objective, F.col("available_time")))
+            labels.append(immediate_label(name, objective))
             continue
         label = F.lit(None).cast("float")
         for window in objective.windows:
@@ -50,7 +50,7 @@ def evaluation(rows: DataFrame, outcomes: DataFrame, space: ModelSpace, group: s
     for name in space.group_objectives(group):
         objective = space.objectives[name]
         if objective.oracle is None:
-            labels.append(immediate_label(name, objective, F.col("available_time")))
+            labels.append(immediate_label(name, objective))
         else:
             labels.append(windowed_label(name, objective, objective.oracle))
     return _with_labels(held, outcomes, rows.columns, ["split", "window", "available_time"], labels)

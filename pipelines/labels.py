@@ -48,19 +48,19 @@ def windowed_label(name: str, objective: Objective, window: timedelta) -> Column
     """
     end = F.timestamp_micros(F.unix_micros("impression_time") + microseconds(window))
     known = (F.col("impression_time") >= F.lit(objective.observed.start)) & (end <= F.lit(objective.observed.end))
-    return _label(name, objective, known, end)
+    return _label(name, objective, known, F.col(f"arrival_{name}") <= end)
 
 
-def immediate_label(name: str, objective: Objective, available: Column) -> Column:
-    """The label of an immediate objective: whether keyed feedback had arrived when the row became ``available``."""
+def immediate_label(name: str, objective: Objective) -> Column:
+    """The label of an immediate objective: whether any feedback names the impression, whatever its time."""
     time, observed = F.col("impression_time"), objective.observed
     known = (time >= F.lit(observed.start)) & (time < F.lit(observed.end))
-    return _label(name, objective, known, available)
+    return _label(name, objective, known, F.col(f"arrival_{name}").isNotNull())
 
 
-def _label(name: str, objective: Objective, known: Column, until: Column) -> Column:
-    happened = F.coalesce(F.col(f"arrival_{name}") <= until, F.lit(False)).cast("float")
-    return F.when(F.col("domain").isin(*objective.domains) & known, happened).alias(f"label_{name}")
+def _label(name: str, objective: Objective, known: Column, happened: Column) -> Column:
+    label = F.coalesce(happened, F.lit(False)).cast("float")
+    return F.when(F.col("domain").isin(*objective.domains) & known, label).alias(f"label_{name}")
 
 
 def _first_arrival(impressions: DataFrame, feedback: DataFrame, objective: Objective) -> DataFrame:

@@ -31,7 +31,7 @@ class Published:
 def published(uri: str) -> Published | None:
     """What is published at ``uri``; None if nothing is. Needs no Spark."""
     try:
-        table = DeltaTable(uri, without_files=True)
+        table = DeltaTable(uri)
     except TableNotFoundError:
         return None
     properties = table.metadata().configuration

@@ -104,6 +104,8 @@ class TrainingManifest(_Part):
 
     space: str
     group: str
+    sample: str | None = None
+    """The share of the data that the tables hold, as ``--sample`` names it; None for all of it."""
     domains: tuple[str, ...]
     windows: tuple[str, ...]
     objectives: tuple[ObjectiveLabel, ...]

@@ -22,7 +22,7 @@ def evaluate(predictions: Predictions, *, model: str, split: Split, slices: Sequ
     manifest = predictions.manifest
     users_R = predictions.users()
     every = np.ones(len(users_R), dtype=np.bool_)
-    masks = {ALL: every} | {part.name: part.mask(predictions.keys) for part in slices}
+    parts = [(ALL, every, None), *((part.name, part.mask(predictions.keys), part.domains) for part in slices)]
     return MetricsReport(
         model=model,
         space=manifest.space,
@@ -32,12 +32,18 @@ def evaluate(predictions: Predictions, *, model: str, split: Split, slices: Sequ
         tables=manifest.tables,
         rows=len(users_R),
         users=len(np.unique(users_R)),
-        slices=tuple(_slice(predictions, name, mask, users_R) for name, mask in masks.items()),
+        slices=tuple(_slice(predictions, name, mask, domains, users_R) for name, mask, domains in parts),
         calibration_curves=_curves(predictions),
     )
 
 
-def _slice(predictions: Predictions, name: str, mask: NDArray[np.bool_], users_R: NDArray[np.int64]) -> SliceMetrics:
+def _slice(
+    predictions: Predictions,
+    name: str,
+    mask: NDArray[np.bool_],
+    domains: tuple[str, ...] | None,
+    users_R: NDArray[np.int64],
+) -> SliceMetrics:
     portfolios = tuple(
         portfolio_metrics(
             predictions.labels_RO[part.rows, part.objective_index],
@@ -47,9 +53,14 @@ def _slice(predictions: Predictions, name: str, mask: NDArray[np.bool_], users_R
             objective=part.objective,
             window=part.window,
         )
-        for part in predictions.portfolios(mask)
+        for part in predictions.portfolios(mask, domains)
     )
-    return SliceMetrics(name=name, rows=int(mask.sum()), portfolios=portfolios, means=means(portfolios))
+    counted = mask if domains is None else mask & np.isin(predictions.domain_R, _positions(predictions, domains))
+    return SliceMetrics(name=name, rows=int(counted.sum()), portfolios=portfolios, means=means(portfolios))
+
+
+def _positions(predictions: Predictions, domains: tuple[str, ...]) -> list[int]:
+    return [predictions.manifest.domains.index(domain) for domain in domains]
 
 
 def _curves(predictions: Predictions) -> tuple[CalibrationCurve, ...]:

@@ -45,12 +45,16 @@ class Predictions:
     """NaN where there is no label."""
     probabilities_RO: NDArray[np.float64]
 
-    def portfolios(self, rows: NDArray[np.bool_] | None = None) -> Iterator[Portfolio]:
-        """Each domain of each objective, over the ``rows`` that count (default: all)."""
+    def portfolios(
+        self, rows: NDArray[np.bool_] | None = None, domains: tuple[str, ...] | None = None
+    ) -> Iterator[Portfolio]:
+        """Each domain (of ``domains``, if given) of each objective, over the ``rows`` that count (default: all)."""
         for index, objective in enumerate(self.manifest.objectives):
             labelled = ~np.isnan(self.labels_RO[:, index]) & (True if rows is None else rows)
             window = objective.windows[-1] if objective.windows else None
             for domain in objective.domains:
+                if domains is not None and domain not in domains:
+                    continue
                 inside = self.domain_R == self.manifest.domains.index(domain)
                 yield Portfolio(domain, objective.name, window, np.flatnonzero(labelled & inside), index)
 
@@ -78,14 +82,16 @@ class Predictions:
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """The rows in which a key column has a value."""
+    """The rows in which a key column has a value, in some domains (default: all)."""
 
     column: str
     value: str
+    domains: tuple[str, ...] | None = None
+    title: str | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.column}={self.value}"
+        return self.title or f"{self.column}={self.value}"
 
     @classmethod
     def parse(cls, text: str) -> "Slice":

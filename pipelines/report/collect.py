@@ -7,10 +7,9 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from pipelines.report import statistics
-from pipelines.report.delays import delay_counts, delay_points
+from pipelines.report.delays import delay_counts, delay_curves
 from schemas.duration import format_duration
 from schemas.report import (
-    DelayCurve,
     EvaluationCounts,
     FeedbackCounts,
     ImpressionCounts,
@@ -66,7 +65,7 @@ def collect_statistics(
         labels=tuple(LabelCounts.model_validate(row) for row in labels),
         zipper=_zipper(unified, zipped, names, order),
         evaluation=tuple(EvaluationCounts.model_validate(row) for row in judged),
-        delays=_delays(space, group, delays, order),
+        delays=delay_curves(delay_counts(delays, space, group), space, group),
     )
 
 
@@ -110,24 +109,3 @@ def _zipper(unified: DataFrame, zipped: DataFrame, windows: tuple[str, ...], ord
             )
         )
     return tuple(counts)
-
-
-def _delays(space: ModelSpace, group: str, delays: DataFrame, order: Order) -> tuple[DelayCurve, ...]:
-    points = delay_points(space, group)
-    if not points:
-        return ()
-    curves = []
-    for row in _rows(delay_counts(delays, points), order):
-        days = points[row["objective"]]
-        seen = dict(zip(days, row["conversions"], strict=True))
-        windows = space.objectives[row["objective"]].windows
-        curves.append(
-            DelayCurve(
-                domain=row["domain"],
-                objective=row["objective"],
-                days=days,
-                conversions=row["conversions"],
-                windows={format_duration(window): seen[window / timedelta(days=1)] for window in windows},
-            )
-        )
-    return tuple(curves)

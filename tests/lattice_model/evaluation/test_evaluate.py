@@ -36,6 +36,16 @@ def test_each_slice_has_the_metrics_of_its_rows() -> None:
     assert none.means.portfolios == 0 and none.means.auc is None
 
 
+def test_a_slice_may_be_of_some_domains_only() -> None:
+    part = Slice(column="twin", value="0", domains=("app", "mail"), title="without twins")
+    sliced = evaluate(PREDICTIONS, model="", split="test", slices=[part]).slices[1]
+    assert sliced.name == "without twins"
+    assert {metrics.domain for metrics in sliced.portfolios} == {"app", "mail"}
+    assert sliced.rows == ((PREDICTIONS.keys["twin"] == 0) & (PREDICTIONS.domain_R > 0)).sum()
+    same = [metrics for metrics in REPORT.slices[1].portfolios if metrics.domain != "web"]
+    assert list(sliced.portfolios) == same
+
+
 def test_curves_cover_all_rows_of_each_portfolio() -> None:
     for curve, metrics in zip(REPORT.calibration_curves, REPORT.slices[0].portfolios, strict=True):
         assert (curve.domain, curve.objective) == (metrics.domain, metrics.objective)

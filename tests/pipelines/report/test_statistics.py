@@ -8,11 +8,15 @@ from pyspark.sql import SparkSession
 
 from pipelines.report import statistics
 from pipelines.report.collect import collect_statistics
-from pipelines.report.delays import delay_points
+from pipelines.report.delays import delay_counts, delay_curves
 from schemas.report import DelayCurve, LabelCounts, ZipperCounts
 from schemas.space import ModelSpace
 
 OBSERVED = {"from": "2024-01-01T05:00:00Z", "to": "2024-02-01T05:00:00Z"}
+SPLITS = {
+    "validation": {"from": "2024-01-10", "to": "2024-01-12"},
+    "test": {"from": "2024-01-20", "to": "2024-01-22"},
+}
 
 # Monday 2024-01-15 begins at 05:00 UTC in New York.
 SUNDAY = datetime(2024, 1, 15, 4, 59, tzinfo=UTC)
@@ -53,10 +57,7 @@ def space() -> ModelSpace:
             },
             "features": {},
             "groups": {"all": {"windows": ["1d", "7d"]}},
-            "splits": {
-                "validation": {"from": "2024-01-10", "to": "2024-01-12"},
-                "test": {"from": "2024-01-20", "to": "2024-01-22"},
-            },
+            "splits": SPLITS,
         }
     )
 
@@ -162,11 +163,28 @@ def test_an_impression_that_is_zipped_twice_shows(spark: SparkSession) -> None:
     assert (row.rows, row.distinct, row.windows) == (3, 2, [1, 2])
 
 
-def test_delays_are_counted_at_every_window_and_end_at_the_longest(space: ModelSpace) -> None:
-    points = delay_points(space, "all")
-    assert set(points) == {"buy", "return"}
-    for days in points.values():
-        assert days[0] == 0.0
-        assert days[-1] == timedelta(days=7) / timedelta(days=1)
-        assert list(days) == sorted(set(days))
-    assert 1.0 in points["buy"]
+def test_the_longest_delay_that_a_window_sees_is_counted_whatever_the_window(spark: SparkSession) -> None:
+    """0.1 days in 56 parts: floating point may put the very end of the window past its last part."""
+    for minutes in (1, 7, 144, 1_441):
+        space = _one_window(f"{minutes}m")
+        days = timedelta(minutes=minutes) / timedelta(days=1)
+        delays = spark.createDataFrame(
+            [("shop", "buy", days), ("shop", "buy", days * 1.001)], "domain string, objective string, delay_days double"
+        )
+        (curve,) = delay_curves(delay_counts(delays, space, "all"), space, "all")
+        assert curve.conversions[-2:] == (0, 1)
+        assert list(curve.windows.values()) == [1]
+
+
+def _one_window(window: str) -> ModelSpace:
+    return ModelSpace.model_validate(
+        {
+            "name": "tiny",
+            "id_spaces": {"user": 8},
+            "domains": {"shop": {}},
+            "objectives": {"buy": {"domains": ["shop"], "windows": [window], "observed": OBSERVED}},
+            "features": {},
+            "groups": {"all": {"windows": [window]}},
+            "splits": SPLITS,
+        }
+    )

@@ -14,7 +14,7 @@ from schemas.errors import LatticeError
 from schemas.space import Domain
 from schemas.space_file import load_space
 from schemas.tables import FEEDBACK, attribute_columns, event_columns, impression_columns
-from tests.pipelines.sources.journey import ROWS, write_journey
+from tests.pipelines.sources.journey import write_journey
 
 
 @pytest.fixture(scope="module")
@@ -179,11 +179,3 @@ def test_a_domain_that_the_source_does_not_give_is_named(spark: SparkSession, tm
         read_source(spark, grown, tmp_path)
     assert error.value.place == "domains.leaflet"
     assert "coupon, display, mailer" in error.value.remedy
-
-
-def test_rows_are_those_of_the_columns() -> None:
-    """Guards the hand-made tables: two households, and a basket has one timestamp."""
-    moments: dict[int, set[datetime]] = {}
-    for row in ROWS["transactions"]:
-        moments.setdefault(row[2], set()).add(row[-1])
-    assert all(len(times) == 1 for times in moments.values())

@@ -1,0 +1,1 @@
+"""Lattice beside its peers, one command each; results land in docs/results."""
