@@ -29,7 +29,10 @@ def evaluate_model(folder: Path, space: ModelSpace) -> MetricsReport:
         return MetricsReport.read(folder / METRICS)
     checkpoint = load(folder / CHECKPOINT)
     manifest = checkpoint.manifest
-    slices = [Slice(column=s.feature, value=str(s.equals), domains=s.domains, title=s.title or name.replace("_", " ")) for name, s in space.slices.items()]
+    slices = [
+        Slice(column=s.feature, value=str(s.equals), domains=s.domains, title=s.title or name.replace("_", " "))
+        for name, s in space.slices.items()
+    ]
     loader = Loader(
         pinned_files(manifest.tables["evaluation"]),
         manifest,
@@ -78,7 +81,9 @@ def evaluate(
     group: options.Group = options.DEFAULT_GROUP,
     models: options.Models = None,
     split: options.SplitName = options.SplitChoice.test,
-    model: Annotated[str | None, typer.Option("--model", help="A model's name. Default: the latest of the split.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="A model's name. Default: the latest of the split.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Measure a model on its split: AUC, BCE, normalized entropy and calibration of every portfolio.

@@ -35,7 +35,9 @@ class ModelConfig(BaseModel):
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"]) or "the file"
             raise LatticeError(
-                f"{path}, {key}", f"Not valid (value: {first['input']!r}): {first['msg']}.", f"Allowed: {_allowed(first['loc'])}."
+                f"{path}, {key}",
+                f"Not valid (value: {first['input']!r}): {first['msg']}.",
+                f"Allowed: {_allowed(first['loc'])}.",
             ) from error
 
 

@@ -45,7 +45,9 @@ def find_model(target: Target, split: Split, name: str | None) -> Path:
     if name is None:
         pointer = target.models / f"latest-{split}.json"
         if not pointer.is_file():
-            raise LatticeError(str(target.models), f"There is no model for the split '{split}'.", "Run `lattice train`.")
+            raise LatticeError(
+                str(target.models), f"There is no model for the split '{split}'.", "Run `lattice train`."
+            )
         name = str(json.loads(pointer.read_text(encoding="utf-8"))["model"])
     folder = model_folder(target, name)
     if not (folder / LOG).is_file():

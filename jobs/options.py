@@ -28,7 +28,6 @@ Models = Annotated[
 ]
 
 
-
 class SplitChoice(str, Enum):
     """The splits, as an option's choices."""
 

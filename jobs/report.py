@@ -74,7 +74,9 @@ def _statistics(target: Target, tables: dict[str, Published], kept: Path) -> Rep
                 evaluation=frames["evaluation"],
                 delays=conversion_delays(frames["unified"], frames["outcomes"], target.space, target.group),
             )
-    kept.write_text(json.dumps({"versions": versions, "statistics": statistics.model_dump(mode="json")}), encoding="utf-8")
+    kept.write_text(
+        json.dumps({"versions": versions, "statistics": statistics.model_dump(mode="json")}), encoding="utf-8"
+    )
     return statistics
 
 
@@ -84,7 +86,9 @@ def report(
     group: options.Group = options.DEFAULT_GROUP,
     models: options.Models = None,
     split: options.SplitName = options.SplitChoice.test,
-    model: Annotated[str | None, typer.Option("--model", help="A model's name. Default: the latest of the split.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="A model's name. Default: the latest of the split.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The HTML file. Default: beside the model.")] = None,
 ) -> None:
     """Write one self-contained HTML page: the data, the training, the metrics, the versions of every table.

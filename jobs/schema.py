@@ -13,7 +13,11 @@ def schema() -> None:
 
       lattice schema > space.schema.json
     """
-    print(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **ModelSpace.model_json_schema()}, indent=2))
+    print(
+        json.dumps(
+            {"$schema": "https://json-schema.org/draft/2020-12/schema", **ModelSpace.model_json_schema()}, indent=2
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -26,21 +26,29 @@ def tables(
       lattice tables --json
     """
     target = Target.parse(space, warehouse, group)
-    rows = []
-    for stage in STAGES:
-        for uri in stage.tables(target):
-            found = published(uri)
-            version, count = (found.version, found.rows) if found else (None, None)
-            rows.append({"table": uri.rsplit("/", 1)[-1], "stage": stage.name, "version": version, "rows": count, "uri": uri})
+    found = [(stage.name, uri, published(uri)) for stage in STAGES for uri in stage.tables(target)]
     if as_json:
+        rows = [
+            {
+                "table": _name(uri),
+                "stage": stage,
+                "version": table.version if table else None,
+                "rows": table.rows if table else None,
+                "uri": uri,
+            }
+            for stage, uri, table in found
+        ]
         print(json.dumps(rows, indent=2))
         return
-    shown = Table("table", "made by", "version", "rows", "where")
-    for row in rows:
-        count = f"{row['rows']:,}" if row["rows"] is not None else ""
-        version = str(row["version"]) if row["version"] is not None else "not published"
-        shown.add_row(str(row["table"]), str(row["stage"]), version, count, str(row["uri"]))
+    shown = Table("table", "made by", "version", "rows")
+    for stage, uri, table in found:
+        version, count = (str(table.version), f"{table.rows:,}") if table else ("not published", "")
+        shown.add_row(_name(uri), stage, version, count)
     Console().print(shown)
+
+
+def _name(uri: str) -> str:
+    return uri.rsplit("/", 1)[-1]
 
 
 if __name__ == "__main__":

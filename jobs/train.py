@@ -61,7 +61,8 @@ def train(
     models: options.Models = None,
     split: options.SplitName = options.SplitChoice.test,
     config: Annotated[
-        Path | None, typer.Option("--config", help="YAML with `training` and `network` settings; see the defaults with --json.")
+        Path | None,
+        typer.Option("--config", help="YAML with `training` and `network` settings; see the defaults with --json."),
     ] = None,
     as_json: options.Json = False,
 ) -> None:

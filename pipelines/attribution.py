@@ -1,6 +1,6 @@
 """``zipped`` and ``evaluation``: unified rows with the labels of one window (DESIGN, Contracts)."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -10,13 +10,16 @@ from pipelines.zipper import assign_window
 from schemas.duration import format_duration, microseconds
 from schemas.space import ModelSpace
 
+
 def zipped(rows: DataFrame, outcomes: DataFrame, space: ModelSpace, group: str) -> DataFrame:
     """Each unified row once, with its ``window``, ``available_time`` and the labels as of that window.
 
     Holds the rows whose labels are available by the end of what was observed.
     """
     windows = space.groups[group].windows
-    weights = {space.instant(w.start): w.values for w in space.groups[group].weights} or None
+    weights: dict[date | datetime, tuple[int, ...]] | None = {
+        space.instant(w.start): w.values for w in space.groups[group].weights
+    } or None
     assigned = assign_window(rows, windows, weights).withColumn("available_time", _available(space, group))
     end = max(space.objectives[name].observed.end for name in space.group_objectives(group))
     closed = assigned.where(F.col("available_time") <= F.lit(end))

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pipelines.history import history_features
 from pipelines.ids import hashed_id, joint_key
 from pipelines.sequences import sequence_feature
-from schemas.features import attribute_column, categorical_columns, dense_columns, history_measures, sequence_columns
+from schemas.features import attribute_column, categorical_columns, dense_columns, sequence_columns
 from schemas.space import Categorical, Dense, History, ModelSpace
 
 _USER, _KEY = "_user", "_key"
@@ -32,7 +32,9 @@ def unified(
     rows = _with_attributes(impressions, attributes, space, _impression_paths(space))
     rows = rows.withColumn(_USER, joint_key("user_id"))
     logs = {
-        name: _with_attributes(log, attributes, space, _event_paths(space, name)).withColumn(_USER, joint_key("user_id"))
+        name: _with_attributes(log, attributes, space, _event_paths(space, name)).withColumn(
+            _USER, joint_key("user_id")
+        )
         for name, log in events.items()
     }
     for keys, histories in _by_keys(space).items():
@@ -99,9 +101,7 @@ def _ratios(space: ModelSpace) -> list[Column]:
     origin = {name: attribute_column(feature.column or feature.attribute or "") for name, feature in dense.items()}
     columns = []
     for name, ratio in space.features.ratio.items():
-        top, bottom = (
-            F.col(origin.get(part, part)).cast("double") for part in (ratio.numerator, ratio.denominator)
-        )
+        top, bottom = (F.col(origin.get(part, part)).cast("double") for part in (ratio.numerator, ratio.denominator))
         columns.append(F.when(bottom != 0, top / bottom).cast("float").alias(f"_ratio_{name}"))
     return columns
 

@@ -18,9 +18,7 @@ def conversion_delays(unified: DataFrame, outcomes: DataFrame, space: ModelSpace
     seen alike.
     """
     # One row an impression on either side.
-    shown = unified.select("impression_id", "domain", "impression_time").join(
-        outcomes, on="impression_id", how="inner"
-    )
+    shown = unified.select("impression_id", "domain", "impression_time").join(outcomes, on="impression_id", how="inner")
     parts = []
     for name in space.group_objectives(group):
         objective = space.objectives[name]

@@ -28,7 +28,9 @@ def outcomes(impressions: DataFrame, feedback: DataFrame, objectives: Mapping[st
     narrow = impressions.select("impression_id", "domain", "user_id", "item_id", "impression_time")
     parts = [
         _first_arrival(
-            narrow.where(F.col("domain").isin(*objective.domains)), feedback.where(F.col("objective") == name), objective
+            narrow.where(F.col("domain").isin(*objective.domains)),
+            feedback.where(F.col("objective") == name),
+            objective,
         ).select("impression_id", F.lit(name).alias("objective"), "arrival")
         for name, objective in objectives.items()
     ]
@@ -93,11 +95,7 @@ def _timeline(impressions: DataFrame, feedback: DataFrame, key: Column) -> DataF
 
 def _every(impressions: DataFrame, feedback: DataFrame) -> DataFrame:
     # Descending, so that 'after t' is an unbounded-preceding frame, which Spark advances incrementally.
-    after = (
-        Window.partitionBy("_key")
-        .orderBy(F.col("_at").desc())
-        .rangeBetween(Window.unboundedPreceding, -1)
-    )
+    after = Window.partitionBy("_key").orderBy(F.col("_at").desc()).rangeBetween(Window.unboundedPreceding, -1)
     rows = _timeline(impressions, feedback, joint_key("user_id", "item_id")).select(
         "impression_id", F.min("arrival").over(after).alias("arrival")
     )

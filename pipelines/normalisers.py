@@ -1,6 +1,7 @@
 """Fits normalisers: how each dense feature is distributed over training rows."""
 
 import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -36,7 +37,7 @@ def fit_normalisers(
     }
 
 
-def _fit(values: np.ndarray) -> Normaliser:
+def _fit(values: NDArray[np.float64]) -> Normaliser:
     known = np.sort(values[np.isfinite(values)])
     if known.size == 0:
         return Normaliser(mean=0.0, std=1.0, quantiles=(0.0,), known=0.0)

@@ -14,6 +14,7 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 import great_expectations as gx
 import great_expectations.expectations as gxe
 from great_expectations.core import ExpectationSuiteValidationResult
+from great_expectations.data_context.types.base import ProgressBarsConfig
 
 _EXAMPLES = 5
 
@@ -42,9 +43,9 @@ def check(rows: DataFrame, name: str, suite: list[Expectation], keys: tuple[str,
         },
     )
     problems = [
-        _describe(outcome.to_json_dict()["result"], suite[outcome.expectation_config.meta["position"]])
+        _describe(outcome.result, suite[outcome.expectation_config.meta["position"]])
         for outcome in result.results
-        if not outcome.success
+        if not outcome.success and outcome.expectation_config is not None
     ]
     raise LatticeError(
         f"table '{name}'",
@@ -53,9 +54,11 @@ def check(rows: DataFrame, name: str, suite: list[Expectation], keys: tuple[str,
     )
 
 
-def _run(rows: DataFrame, suite: list[Expectation], result_format: dict[str, object]) -> ExpectationSuiteValidationResult:
+def _run(
+    rows: DataFrame, suite: list[Expectation], result_format: dict[str, object]
+) -> ExpectationSuiteValidationResult:
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_spark("spark").add_dataframe_asset("table")
     batch = asset.add_batch_definition_whole_dataframe("whole")
     expectations = context.suites.add(gx.ExpectationSuite(name="suite"))
@@ -101,7 +104,8 @@ def _describe(result: dict[str, Any], expectation: Expectation) -> str:
     if expectation.kind == "not_empty":
         return f"{condition}; this matters because {expectation.why}"
     examples = "; ".join(
-        ", ".join(f"{key}={value}" for key, value in row.items()) for row in result.get("partial_unexpected_index_list", [])
+        ", ".join(f"{key}={value}" for key, value in row.items())
+        for row in result.get("partial_unexpected_index_list", [])
     )
     rows = f"{result.get('unexpected_count', 0):,} of {result.get('element_count', 0):,} rows"
     return f"{condition} in {rows} ({examples}); this matters because {expectation.why}"

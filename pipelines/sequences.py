@@ -17,12 +17,15 @@ _DAY = 86_400_000_000
 def sequence_feature(points: DataFrame, events: DataFrame, key: str, name: str, sequence: Sequence) -> DataFrame:
     """One row a distinct (``key``, impression_time) of ``points`` with the arrays ``<name>_<field>``.
 
-    ``key`` is the column that says whose timeline it is. ``events`` has it, ``item_id``, ``event_time``, ``arrival_time`` and every column that the fields name
-    (an attribute ``a.b`` as ``_a_b``). Events of one instant are ordered by their own values, so
-    the order of rows does not matter.
+    ``key`` is the column that says whose timeline it is. ``events`` has it, ``item_id``, ``event_time``,
+    ``arrival_time`` and every column that the fields name (an attribute ``a.b`` as ``_a_b``). Events of one instant
+    are ordered by their own values, so the order of rows does not matter.
     """
     fields = {
-        **{field: hashed_id(part.id_space, F.col(attribute_column(part.column))) for field, part in sequence.ids.items()},
+        **{
+            field: hashed_id(part.id_space, F.col(attribute_column(part.column)))
+            for field, part in sequence.ids.items()
+        },
         **{column: F.coalesce(F.col(column).cast("float"), F.lit(0.0).cast("float")) for column in sequence.dense},
     }
     point_rows = points.select(key, F.unix_micros("impression_time").alias("_at")).distinct()

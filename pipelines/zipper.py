@@ -48,9 +48,9 @@ def _window(lengths: list[timedelta], schedule: list[tuple[datetime | None, tupl
     signature = F.xxhash64(*parts, F.coalesce(F.unix_micros("impression_time"), F.lit(0)))
     assigned = _laid_out(signature, lengths, schedule[0][1])
     for start, values in schedule[1:]:
-        assigned = F.when(
-            F.col("impression_time") >= F.lit(start), _laid_out(signature, lengths, values)
-        ).otherwise(assigned)
+        assigned = F.when(F.col("impression_time") >= F.lit(start), _laid_out(signature, lengths, values)).otherwise(
+            assigned
+        )
     return assigned
 
 

@@ -89,9 +89,7 @@ def unified_suite(space: ModelSpace, group: str) -> list[Expectation]:
 
 
 def _labels(space: ModelSpace, group: str) -> list[Expectation]:
-    return [
-        _in_set(f"label_{name}", [0.0, 1.0], "a label is 1, 0 or null") for name in space.group_objectives(group)
-    ]
+    return [_in_set(f"label_{name}", [0.0, 1.0], "a label is 1, 0 or null") for name in space.group_objectives(group)]
 
 
 def zipped_suite(space: ModelSpace, group: str) -> list[Expectation]:

@@ -30,8 +30,7 @@ class BadReference(ValueError):
 def check_references(space: ModelSpace) -> None:
     """Raise BadReference at the first name that is used and not declared."""
     for name, objective in space.objectives.items():
-        at = ("objectives", name)
-        _known(objective.domains, space.domains, (*at, "domains"), "domain")
+        _known(objective.domains, space.domains, ("objectives", name, "domains"), "domain")
     for name, group in space.groups.items():
         _check_group(space, name, ("groups", name), group.portfolios)
     for name, categorical in space.features.categorical.items():

@@ -6,6 +6,7 @@ Everything downstream is driven by it (paper 3.1, 3.2). ``schemas.space_file`` r
 
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
+from itertools import pairwise
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -15,11 +16,11 @@ from schemas.duration import Duration, format_duration
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 ColumnType = Literal["string", "long", "double", "timestamp"]
-ALL = "all"
+ALL: Literal["all"] = "all"
 
 
 def _check_ordered(windows: tuple[timedelta, ...]) -> None:
-    for shorter, longer in zip(windows, windows[1:], strict=False):
+    for shorter, longer in pairwise(windows):
         if shorter >= longer:
             raise ValueError(
                 f"must be ordered from the shortest to the longest, each once: "

@@ -92,7 +92,9 @@ def _explain(path: Path, tree: Any, lines: dict[Location, int], error: Validatio
         return LatticeError(place, f"The key '{missing}' is missing.", f"Add '{missing}' there.")
     value = _value(tree, location)
     if first["type"] == "extra_forbidden":
-        return LatticeError(place, f"The key '{location[-1]}' is not known here (value: {value!r}).", _allowed(location))
+        return LatticeError(
+            place, f"The key '{location[-1]}' is not known here (value: {value!r}).", _allowed(location)
+        )
     remedies = {"literal_error": f"Allowed: {first.get('ctx', {}).get('expected')}."}
     return LatticeError(
         place,
@@ -112,7 +114,9 @@ def _in_file(location: Location, lines: dict[Location, int]) -> Location:
 
 def _value(tree: Any, location: Location) -> Any:
     for part in location:
-        tree = tree[part] if isinstance(tree, list) else {str(k): v for k, v in tree.items()}[str(part)]
+        tree = (
+            tree[int(part)] if isinstance(tree, list) else {str(key): value for key, value in tree.items()}[str(part)]
+        )
     return tree
 
 

@@ -1,6 +1,6 @@
 """What tells one state of the raw files from another, without reading them: name, size and time of change."""
 
-from glob import glob, has_magic
+from glob import has_magic
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -15,9 +15,13 @@ def files_identity(paths: list[str]) -> str:
             system, inner = FileSystem.from_uri(path)
             lines += [_line(info) for info in _remote(system, inner)]
         else:
-            found = sorted(glob(path, recursive=True)) if has_magic(path) else [path]
-            lines += [_local(file) for name in found for file in _files(Path(name))]
+            lines += [_local(file) for found in _matching(Path(path)) for file in _files(found)]
     return "\n".join(sorted(lines))
+
+
+def _matching(path: Path) -> list[Path]:
+    pattern = path.relative_to(path.anchor).as_posix()
+    return list(Path(path.anchor).glob(pattern)) if has_magic(pattern) else [path]
 
 
 def _files(path: Path) -> list[Path]:

@@ -18,7 +18,12 @@ from tests.spaces.video import write_video
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-ENVIRONMENT = {**os.environ, "LATTICE_MASTER": "local[2]", "LATTICE_DRIVER_MEMORY": "2g", "PYSPARK_PYTHON": sys.executable}
+ENVIRONMENT = {
+    **os.environ,
+    "LATTICE_MASTER": "local[2]",
+    "LATTICE_DRIVER_MEMORY": "2g",
+    "PYSPARK_PYTHON": sys.executable,
+}
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -95,7 +100,9 @@ def test_the_manifest_pins_what_the_model_was_trained_on(video: Video) -> None:
     assert {name: table["version"] for name, table in manifest["tables"].items()}.items() <= versions.items()
     training = video.table("training")
     columns = training.schema().to_arrow().names
-    assert {part["column"] for kind in ("categorical", "dense", "objectives") for part in manifest[kind]} <= set(columns)
+    assert {part["column"] for kind in ("categorical", "dense", "objectives") for part in manifest[kind]} <= set(
+        columns
+    )
     files = [pq.read_metadata(path.removeprefix("file://")) for path in training.file_uris()]
     assert sum(file.num_rows for file in files) == manifest["tables"]["training"]["rows"]
 

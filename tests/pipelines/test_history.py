@@ -2,6 +2,7 @@
 
 import math
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +19,7 @@ PAIR = History(
 HORIZONS = {"1d": 24, "2d": 48, "all": 10_000}
 
 
-def measured(spark: SparkSession, impressions: list, events: list) -> dict:  # type: ignore[type-arg]
+def measured(spark: SparkSession, impressions: tl.Impressions, events: tl.Events) -> dict[Any, Any]:
     frame = history_features(
         tl.impression_frame(spark, impressions), {"log": tl.event_frame(spark, events)}, ["user_id", "item_id"],
         {"pair": PAIR},
@@ -26,7 +27,7 @@ def measured(spark: SparkSession, impressions: list, events: list) -> dict:  # t
     return {(r["user_id"], r["item_id"], r["impression_time"]): r.asDict() for r in frame.collect()}
 
 
-def expected(user: str, item: str, hour: int, events: list) -> dict:  # type: ignore[type-arg]
+def expected(user: str, item: str, hour: int, events: tl.Events) -> dict[Any, Any]:
     seen = [(e[2], e[3], e[4]) for e in events if e[:2] == (user, item) and e[2] + e[3] < hour]
     values: dict[str, float | None] = {}
     for label, length in HORIZONS.items():
@@ -40,7 +41,7 @@ def expected(user: str, item: str, hour: int, events: list) -> dict:  # type: ig
 
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(tl.rows, min_size=40, max_size=200), st.lists(tl.event_rows, min_size=40, max_size=200))
-def test_equals_the_definition(spark: SparkSession, impressions: list, events: list) -> None:  # type: ignore[type-arg]
+def test_equals_the_definition(spark: SparkSession, impressions: tl.Impressions, events: tl.Events) -> None:
     found = measured(spark, impressions, events)
     assert len(found) == len(set(impressions))
     for user, item, hour in impressions:

@@ -42,5 +42,7 @@ def test_null_is_absent(spark: SparkSession) -> None:
 
 
 def test_a_value_has_another_id_in_another_space(spark: SparkSession) -> None:
-    row = spark.range(1).select(hashed_id("a", F.lit("x")).alias("a"), hashed_id("b", F.lit("x")).alias("b")).collect()[0]
+    row = (
+        spark.range(1).select(hashed_id("a", F.lit("x")).alias("a"), hashed_id("b", F.lit("x")).alias("b")).collect()[0]
+    )
     assert row["a"] != row["b"]

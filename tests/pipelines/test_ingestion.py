@@ -56,5 +56,5 @@ def test_feedback_that_all_comes_before_any_impression_is_refused(spark: SparkSe
     early = all_feedback({"buy": feedback(spark, NOON - timedelta(days=9), None, None)}, impressions)
     late = all_feedback({"buy": feedback(spark, NOON + timedelta(days=9), None, None)}, impressions)
     check_feedback_follows(impressions, early.unionByName(late))
-    with pytest.raises(LatticeError, match="'buy'.*\n.*before any impression"):
+    with pytest.raises(LatticeError, match=r"'buy'\n.*before any impression"):
         check_feedback_follows(impressions, early)

@@ -1,6 +1,7 @@
 """Labels against the contract, computed row by row in Python."""
 
 from datetime import timedelta
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -28,7 +29,9 @@ def objective(attribution: str = "every", match: str = "user_item", **more: obje
     )
 
 
-def labels(spark: SparkSession, impressions: list, feedback: list, declared: Objective) -> dict:  # type: ignore[type-arg]
+def labels(
+    spark: SparkSession, impressions: tl.Impressions, feedback: tl.Events, declared: Objective
+) -> dict[Any, Any]:
     shown = tl.impression_frame(spark, impressions)
     found = outcomes(shown, tl.feedback_frame(spark, feedback, "buy"), {"buy": declared})
     assert found.groupBy("impression_id").count().where("count > 1").count() == 0
@@ -39,7 +42,9 @@ def labels(spark: SparkSession, impressions: list, feedback: list, declared: Obj
     return {r["impression_id"]: (r["6h"], r["1d"]) for r in joined.collect()}
 
 
-def credited(user: str, item: str, hour: int, impressions: list, feedback: list, last: bool) -> list:  # type: ignore[type-arg]
+def credited(
+    user: str, item: str, hour: int, impressions: tl.Impressions, feedback: tl.Events, last: bool
+) -> tl.Events:
     times = {i[2] for i in impressions if i[:2] == (user, item)}
     answers = [f for f in feedback if f[:2] == (user, item) and f[2] > hour]
     # With 'last', no other impression of the pair may lie strictly between.
@@ -48,7 +53,7 @@ def credited(user: str, item: str, hour: int, impressions: list, feedback: list,
 
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(tl.rows, min_size=40, max_size=200), st.lists(tl.event_rows, min_size=40, max_size=200), st.booleans())
-def test_equals_the_contract(spark: SparkSession, impressions: list, feedback: list, last: bool) -> None:  # type: ignore[type-arg]
+def test_equals_the_contract(spark: SparkSession, impressions: tl.Impressions, feedback: tl.Events, last: bool) -> None:
     found = labels(spark, impressions, feedback, objective("last" if last else "every"))
     for number, (user, item, hour) in enumerate(impressions):
         answers = credited(user, item, hour, impressions, feedback, last)
@@ -61,7 +66,9 @@ def test_equals_the_contract(spark: SparkSession, impressions: list, feedback: l
 
 @settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(tl.rows, min_size=40, max_size=100), st.lists(tl.event_rows, min_size=40, max_size=100))
-def test_nothing_after_a_window_closed_changes_its_label(spark: SparkSession, impressions: list, feedback: list) -> None:  # type: ignore[type-arg]
+def test_nothing_after_a_window_closed_changes_its_label(
+    spark: SparkSession, impressions: tl.Impressions, feedback: tl.Events
+) -> None:
     length = WINDOWS["6h"]
     cut = 40
     # Everything that arrives after the cut is another story: other pairs, and more of it.

@@ -26,7 +26,9 @@ def zipped_rows(spark: SparkSession, count: int = 200) -> DataFrame:
                 *[float(n)] * 6, 0.5, list(range(n, n + length)), events, events,
             )
         )  # fmt: skip
-    dense = "rank price pair_count_1d pair_seconds_1d pair_count_all pair_seconds_all pair_recency taste_count_all dwell"
+    dense = (
+        "rank price pair_count_1d pair_seconds_1d pair_count_all pair_seconds_all pair_recency taste_count_all dwell"
+    )
     schema = (
         "impression_id long, domain string, user_id string, item_id string, impression_time timestamp, window string, "
         "available_time timestamp, label_click float, label_buy float, user long, kind long, query long, hour long, "
@@ -60,8 +62,9 @@ def test_the_manifest_names_columns_that_are_there(spark: SparkSession) -> None:
     space = small_space()
     rows = packed(zipped_rows(spark), space, "all", 1)
     categorical, dense, sequences = inputs(space, "all")
-    columns = [f.column for f in (*categorical, *dense)]
-    columns += [c.column for s in sequences for c in (*s.ids, *s.dense)] + [s.length_column for s in sequences]
+    columns = [*(f.column for f in categorical), *(f.column for f in dense)]
+    for sequence in sequences:
+        columns += [sequence.length_column, *(i.column for i in sequence.ids), *(n.column for n in sequence.dense)]
     columns += [label.column for label in labels(space, "all")]
     assert set(columns) <= set(rows.columns)
     assert len(columns) == len(set(columns))

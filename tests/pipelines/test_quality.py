@@ -21,7 +21,7 @@ SUITE = [
 
 
 def rows(spark: SparkSession, data: list[object]) -> DataFrame:
-    return spark.createDataFrame(data, "id long, user string, x double, late timestamp, early timestamp")  # type: ignore[type-var]
+    return spark.createDataFrame(data, "id long, user string, x double, late timestamp, early timestamp")
 
 
 def test_good_rows_pass(spark: SparkSession) -> None:

@@ -23,10 +23,14 @@ DECLARED = Sequence.model_validate(
 
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(tl.rows, min_size=40, max_size=200), st.lists(tl.event_rows, min_size=40, max_size=200))
-def test_holds_the_last_events_that_had_arrived(spark: SparkSession, impressions: list, events: list) -> None:  # type: ignore[type-arg]
+def test_holds_the_last_events_that_had_arrived(
+    spark: SparkSession, impressions: tl.Impressions, events: tl.Events
+) -> None:
     ids = spark.createDataFrame([("a",), ("b",)], "item string").select("item", hashed_id("item", F.col("item")))
-    hashes = dict(ids.collect())
-    frame = sequence_feature(tl.impression_frame(spark, impressions), tl.event_frame(spark, events), "user_id", "s", DECLARED)
+    hashes = {row[0]: row[1] for row in ids.collect()}
+    frame = sequence_feature(
+        tl.impression_frame(spark, impressions), tl.event_frame(spark, events), "user_id", "s", DECLARED
+    )
     rows = frame.collect()
     assert len(rows) == len({(user, hour) for user, _, hour in impressions})
     for row in rows:

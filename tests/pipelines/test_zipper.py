@@ -57,7 +57,9 @@ def test_each_impression_once_in_the_declared_shares(impressions: DataFrame) -> 
 
 def test_partitioning_and_order_change_nothing(impressions: DataFrame) -> None:
     def assigned(frame: DataFrame) -> Counter[tuple[int, str]]:
-        return Counter((r[0], r[1]) for r in assign_window(frame, ["1d", "7d"]).select("impression_id", "window").collect())
+        return Counter(
+            (r[0], r[1]) for r in assign_window(frame, ["1d", "7d"]).select("impression_id", "window").collect()
+        )
 
     assert assigned(impressions) == assigned(impressions.repartition(7).orderBy(F.rand(3)))
 
@@ -70,7 +72,9 @@ def test_weights_hold_from_their_date_on(impressions: DataFrame) -> None:
     wrong = (
         dated.join(old, on="impression_id", how="inner")
         .join(new, on="impression_id", how="inner")
-        .where(F.col("window") != F.when(F.col("impression_time") < F.lit(change), F.col("old")).otherwise(F.col("new")))
+        .where(
+            F.col("window") != F.when(F.col("impression_time") < F.lit(change), F.col("old")).otherwise(F.col("new"))
+        )
     )
     assert dated.select("window").distinct().count() == 2
     assert wrong.count() == 0

@@ -5,6 +5,11 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
+Impressions = list[tuple[str, str, int]]
+"""(user, item, hour)."""
+Events = list[tuple[str, str, int, int, int]]
+"""(user, item, hour, hours until arrival, quantity)."""
+
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -18,20 +23,20 @@ rows = st.tuples(st.sampled_from("uv"), st.sampled_from("ab"), hours)
 event_rows = st.tuples(st.sampled_from("uv"), st.sampled_from("ab"), hours, st.integers(0, 5), st.integers(0, 3))
 
 
-def impression_frame(spark: SparkSession, found: list[tuple[str, str, int]]) -> DataFrame:
+def impression_frame(spark: SparkSession, found: Impressions) -> DataFrame:
     data = [(n, "d", user, item, at(hour)) for n, (user, item, hour) in enumerate(found)]
     schema = "impression_id long, domain string, user_id string, item_id string, impression_time timestamp"
     return spark.createDataFrame(data, schema)
 
 
-def event_frame(spark: SparkSession, found: list[tuple[str, str, int, int, int]]) -> DataFrame:
+def event_frame(spark: SparkSession, found: Events) -> DataFrame:
     """Events of (user, item, hour, hours until arrival, quantity)."""
     data = [(user, item, at(hour), at(hour + late), float(q)) for user, item, hour, late, q in found]
     schema = "user_id string, item_id string, event_time timestamp, arrival_time timestamp, quantity double"
     return spark.createDataFrame(data, schema)
 
 
-def feedback_frame(spark: SparkSession, found: list[tuple[str, str, int, int, int]], objective: str) -> DataFrame:
+def feedback_frame(spark: SparkSession, found: Events, objective: str) -> DataFrame:
     """Feedback of (user, item, hour, hours until arrival, _), naming no impression."""
     data = [(objective, user, item, at(hour), at(hour + late), None) for user, item, hour, late, _ in found]
     schema = (

@@ -65,6 +65,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _visit(browser: Browser, path: Path, width: int, scheme: Literal["light", "dark"] = "light") -> Visit:
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    # A busy machine draws slowly; that is no failure of the page.
+    page.set_default_timeout(120_000)
     visit = Visit(page)
     page.on("request", lambda request: visit.requests.append(request.url))
     page.on("requestfailed", lambda request: visit.problems.append(f"failed: {request.url}"))
