@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +28,7 @@ Models = Annotated[
 ]
 
 
-class SplitChoice(str, Enum):
+class SplitChoice(StrEnum):
     """The splits, as an option's choices."""
 
     validation = "validation"

@@ -13,7 +13,7 @@ def _work(context: Context) -> None:
     objectives = {name: space.objectives[name] for name in space.group_objectives(target.group)}
     rows = context.read(target.group_table("unified"))
     found = outcomes(rows, context.read(target.space_table("feedback")), objectives)
-    # Published first: of a written table Spark knows the size, and joins the wide rows without shuffling them if it can.
+    # Published first: of a written table Spark knows the size, and need not shuffle the wide rows to join a small one.
     context.publish(found, target.group_table("outcomes"), outcomes_suite(), ["impression_id"])
     labelled = zipped(rows, context.read(target.group_table("outcomes")), space, target.group)
     context.publish(labelled, target.group_table("zipped"), zipped_suite(space, target.group), KEYS)

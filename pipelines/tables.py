@@ -97,7 +97,8 @@ def publish(
         check(read(frame.sparkSession, made), made)
     except BaseException:
         if before is not None:
-            candidate.restore(before.version)
+            # The commit after the version is the one that named it: its rows are the same, and it has the name.
+            candidate.restore(before.version + 1)
         else:
             candidate.delete()
         raise

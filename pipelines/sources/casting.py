@@ -62,7 +62,8 @@ def _to_long(raw: Column, found: T.DataType) -> Cast | None:
     if not isinstance(found, T.FractionalType):
         return None
     whole = raw.try_cast("long")
-    return Cast(value=whole, wrong=raw.isNotNull() & ~whole.cast(found).eqNullSafe(raw))
+    value = F.when(whole.cast(found) == raw, whole)
+    return Cast(value=value, wrong=raw.isNotNull() & value.isNull())
 
 
 def _to_double(raw: Column, found: T.DataType) -> Cast | None:
