@@ -22,6 +22,8 @@ def watched(console: Console, spark: SparkSession, name: str) -> Iterator[None]:
         TimeElapsedColumn(),
         console=console,
         transient=True,
+        # In a log file the lines that each table ends with say enough.
+        disable=not console.is_terminal,
     )
     task = bar.add_task(name, total=None, tasks="")
     ended = threading.Event()

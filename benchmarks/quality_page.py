@@ -1,0 +1,86 @@
+"""The page of the quality benchmark, in Markdown."""
+
+from collections.abc import Iterable, Sequence
+
+from benchmarks.quality_result import COLUMNS, QualityResult
+from lattice_model.evaluation.results import MINIMUM_POSITIVES, MINIMUM_USERS, Interval
+
+
+def page(result: QualityResult) -> str:
+    """What was compared, the table, and how to run it again."""
+    # (the AUC and the NE of the same portfolios in two tables: one is too wide to read)
+    rows = list(result.rows())
+    auc, entropy = (0, 1, 2, 3, 4, 5, 6, 7), (0, 1, 2, 8, 9, 10, 11, 12)
+    fits = [
+        (f"{z.domain}/{z.objective}", f"{z.rows:,}", f"{z.positives:,}", str(z.trees), f"{c.rows:,}", f"{c.positives:,}", str(c.trees))
+        for z, c in zip(result.fitted_zipped, result.fitted_closed, strict=True)
+    ]
+    machine = result.machine
+    return f"""# Lattice beside LightGBM
+
+{_sentence(result)}
+
+Both models see the same features, test rows and labels (`{result.space}`, group `{result.group}`; Lattice model
+`{result.model}`). LightGBM is one model a portfolio, at the oracle head, in two variants:
+
+- **zipped**: trained on the rows of `training` that have the oracle's label: the Zipper gave them the longest window
+  (for an immediate objective every row counts). Lattice's oracle heads train on the same rows.
+- **closed**: trained on every impression whose oracle label was known before the test range began, zipped or not.
+
+How many trees ({_most(result)}) is chosen on the validation range, by rows whose labels were known before it; then the
+model is fitted again on the rows whose labels were known before the test range.
+
+LightGBM gets the folded ids as categorical features{_left_out(result)}, the dense features as they are (missing values
+stay missing), and of each sequence what fits a flat row: its length, the mean of each number, how many events hold the
+impression's own id, and the place of the newest of them. Left out is the rest of the sequence: the ids of the other
+events and the order of events.
+
+Differences are Lattice minus LightGBM (AUC: above 0 is better; NE: below 0 is better), with 95 % intervals by a paired
+bootstrap over users ({result.zipped.replicates} replicates). Means are over the portfolios with at least
+{MINIMUM_POSITIVES} positives and {MINIMUM_USERS} users with a positive; * marks the others.
+
+{_table([COLUMNS[i] for i in auc], ([row[i] for i in auc] for row in rows))}
+
+{_table([COLUMNS[i] for i in entropy], ([row[i] for i in entropy] for row in rows))}
+
+What each LightGBM was trained on:
+
+{_table(["portfolio", "zipped rows", "positives", "trees", "closed rows", "positives", "trees"], fits)}
+
+## How it was run
+
+`{result.command}`
+
+{_table(["step", "seconds"], ([name, f"{seconds:.0f}"] for name, seconds in result.seconds.items()))}
+
+{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB of memory, of which the process itself took at most
+{result.peak_gib:.1f} GiB; Python {machine.python}, {", ".join(f"{name} {number}" for name, number in machine.libraries.items())}.
+LightGBM's settings: {", ".join(f"`{name}={value}`" for name, value in result.settings.items())}.
+"""
+
+
+def _sentence(result: QualityResult) -> str:
+    parts = [
+        f"{_amount(found.mean_auc)} of LightGBM {name}" for name, found in (("zipped", result.zipped), ("closed", result.closed))
+    ]
+    return f"On the mean of AUC over portfolios Lattice is {' and '.join(parts)}."
+
+
+def _amount(found: Interval) -> str:
+    if found.estimate is None or found.low is None or found.high is None:
+        return "beside, without a portfolio that counts,"
+    side = "ahead" if found.estimate >= 0 else "short"
+    return f"{abs(found.estimate):.4f} {side} ([{found.low:+.4f}, {found.high:+.4f}])"
+
+
+def _most(result: QualityResult) -> str:
+    return f"at most {result.settings['num_boost_round']}, early stopping after {result.settings['early_stopping_round']}"
+
+
+def _left_out(result: QualityResult) -> str:
+    return f" (without the user's own id, `{'`, `'.join(result.left_out)}`)" if result.left_out else ""
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    marks = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, marks, *rows))

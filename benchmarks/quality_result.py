@@ -1,0 +1,118 @@
+"""What the quality benchmark found: as JSON, as a table in the terminal and as a page."""
+
+import os
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+from rich.table import Table
+
+from benchmarks.trees import Fitted
+from lattice_model.evaluation.results import Comparison, Interval, PortfolioMetrics
+from schemas.manifest import PinnedTable
+
+COLUMNS = (
+    "portfolio", "rows", "positives", "AUC Lattice", "AUC zipped", "AUC closed", "AUC - zipped", "AUC - closed",
+    "NE Lattice", "NE zipped", "NE closed", "NE - zipped", "NE - closed",
+)  # fmt: skip
+_LIBRARIES = ("lightgbm", "numpy", "pyspark", "torch", "torchrec")
+
+
+class Machine(BaseModel):
+    """Where it ran."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    processor: str
+    cores: int
+    memory_gib: float
+    python: str
+    libraries: dict[str, str]
+
+    @classmethod
+    def here(cls) -> "Machine":
+        cpuinfo = Path("/proc/cpuinfo")
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        return cls(
+            processor=names[0] if names else platform.processor(),
+            cores=len(os.sched_getaffinity(0)),
+            memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+            python=platform.python_version(),
+            libraries={name: version(name) for name in _LIBRARIES},
+        )
+
+
+class QualityResult(BaseModel):
+    """Lattice beside LightGBM trained on the zipped rows of the oracle window, and on all whose window had closed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    space: str
+    group: str
+    model: str
+    fingerprint: str
+    tables: dict[str, PinnedTable]
+    left_out: tuple[str, ...]
+    zipped: Comparison
+    closed: Comparison
+    fitted_zipped: tuple[Fitted, ...]
+    fitted_closed: tuple[Fitted, ...]
+    settings: dict[str, str | int | float | bool]
+    seconds: dict[str, float]
+    peak_gib: float
+    command: str
+    machine: Machine
+
+    def write(self, path: Path) -> None:
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        """The cells of the table: a row a portfolio, then the means."""
+        counted = []
+        for zipped, closed in zip(self.zipped.portfolios, self.closed.portfolios, strict=True):
+            ours, models = zipped.first, (zipped.first, zipped.second, closed.second)
+            counted += [models] if ours.in_mean else []
+            yield (
+                _label(ours), f"{ours.rows:,}", f"{ours.positives:,}",
+                *(_number(model.auc) for model in models), _difference(zipped.auc), _difference(closed.auc),
+                *(_number(model.normalized_entropy) for model in models),
+                _difference(zipped.normalized_entropy), _difference(closed.normalized_entropy),
+            )  # fmt: skip
+        if counted:
+            each = list(zip(*counted, strict=True))
+            yield (
+                f"mean of {len(counted)}", "", "",
+                *(_mean([m.auc for m in models]) for models in each),
+                _difference(self.zipped.mean_auc), _difference(self.closed.mean_auc),
+                *(_mean([m.normalized_entropy for m in models]) for models in each),
+                _difference(self.zipped.mean_normalized_entropy), _difference(self.closed.mean_normalized_entropy),
+            )  # fmt: skip
+
+    def table(self) -> Table:
+        shown = Table(*COLUMNS, title=f"Lattice {self.model} and LightGBM on the test range")
+        for row in self.rows():
+            shown.add_row(*row)
+        shown.caption = "* not in the mean. Differences: Lattice minus LightGBM, 95 % interval by users."
+        return shown
+
+
+def _label(part: PortfolioMetrics) -> str:
+    return "/".join(filter(None, (part.domain, part.objective, part.window))) + ("" if part.in_mean else " *")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _mean(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{sum(known) / len(known):.4f}" if known else ""
+
+
+def _difference(found: Interval) -> str:
+    if found.estimate is None or found.low is None or found.high is None:
+        return ""
+    return f"{found.estimate:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"

@@ -1,0 +1,39 @@
+"""What the documents show exists: space files load, commands and files are there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jobs.cli import COMMANDS
+from schemas.space_file import load_space
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.DOTALL)
+
+
+def test_the_space_file_of_the_guide_loads(tmp_path: Path) -> None:
+    found = blocks(ROOT / "docs" / "space-file.md", "yaml")
+    assert len(found) == 1
+    path = tmp_path / "shop.yaml"
+    path.write_text(found[0])
+    assert load_space(path).portfolios("all") == (
+        ("feed", "click"), ("search", "click"), ("feed", "order"), ("search", "order"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_and_links_exist(document: Path) -> None:
+    text = document.read_text()
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE)) <= targets
+    assert set(re.findall(r"(?:^|`)lattice ([a-z-]+)", text, re.MULTILINE)) <= set(COMMANDS)
+    for job in re.findall(r"jobs/\w+\.py", text):
+        assert (ROOT / job).is_file(), job
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (document.parent / link).exists(), link
+    assert "@@" not in text
