@@ -32,7 +32,7 @@ def with_oracle_labels(rows: DataFrame, outcomes: DataFrame, space: ModelSpace, 
 
 
 def write_closed_rows(space: ModelSpace, group: str, manifest: TrainingManifest, folder: str) -> list[str]:
-    """Write them as Parquet in the layout of ``training``, from the versions that the manifest pins; return the files."""
+    """Write them in the layout of ``training``, from the versions that the manifest pins; return the Parquet files."""
     with explained():
         spark = spark_session("benchmark")
         unified, outcomes = (

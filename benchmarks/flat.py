@@ -16,7 +16,7 @@ from schemas.manifest import SequenceInput, TrainingManifest
 
 @dataclass(frozen=True, kw_only=True)
 class FlatRows:
-    """``features_RF`` (float32): the ``categorical`` folded ids first, then dense values (NaN: unknown), then sequences."""
+    """``features_RF``: the ``categorical`` folded ids first, then dense values (NaN: unknown), then sequences."""
 
     features_RF: NDArray[np.float32]
     names: tuple[str, ...]
@@ -38,7 +38,7 @@ def flat_rows(batches: Iterable[Loaded], manifest: TrainingManifest, left_out: S
         labels.append(batch.labels_BO.double().numpy())
         keys.append(extra)
     categorical = tuple(manifest.categorical[index].name for index in kept)
-    summaries = [f"{sequence.name}_{name}" for sequence in manifest.sequences for name in _summary_names(sequence, manifest)]
+    summaries = [f"{part.name}_{name}" for part in manifest.sequences for name in _summary_names(part, manifest)]
     return FlatRows(
         features_RF=np.concatenate(features),
         names=(*categorical, *(part.name for part in manifest.dense), *summaries),

@@ -3,19 +3,23 @@
 from collections.abc import Iterable, Sequence
 
 from benchmarks.quality_result import COLUMNS, QualityResult
+from benchmarks.trees import Fitted
 from lattice_model.evaluation.results import MINIMUM_POSITIVES, MINIMUM_USERS, Interval
 
 
 def page(result: QualityResult) -> str:
     """What was compared, the table, and how to run it again."""
-    # (the AUC and the NE of the same portfolios in two tables: one is too wide to read)
+    # One table with both metrics would be too wide to read.
     rows = list(result.rows())
     auc, entropy = (0, 1, 2, 3, 4, 5, 6, 7), (0, 1, 2, 8, 9, 10, 11, 12)
     fits = [
-        (f"{z.domain}/{z.objective}", f"{z.rows:,}", f"{z.positives:,}", str(z.trees), f"{c.rows:,}", f"{c.positives:,}", str(c.trees))
-        for z, c in zip(result.fitted_zipped, result.fitted_closed, strict=True)
+        (f"{zipped.domain}/{zipped.objective}", *_cells(zipped), *_cells(closed))
+        for zipped, closed in zip(result.fitted_zipped, result.fitted_closed, strict=True)
     ]
+    steps = [(name, f"{seconds:.0f}") for name, seconds in result.seconds.items()]
+    settings = ", ".join(f"`{name}={value}`" for name, value in result.settings.items())
     machine = result.machine
+    versions = ", ".join(f"{name} {number}" for name, number in machine.libraries.items())
     return f"""# Lattice beside LightGBM
 
 {_sentence(result)}
@@ -27,7 +31,7 @@ Both models see the same features, test rows and labels (`{result.space}`, group
   (for an immediate objective every row counts). Lattice's oracle heads train on the same rows.
 - **closed**: trained on every impression whose oracle label was known before the test range began, zipped or not.
 
-How many trees ({_most(result)}) is chosen on the validation range, by rows whose labels were known before it; then the
+How many trees (at most {result.settings["num_boost_round"]}) is chosen on the validation range, by rows whose labels were known before it; then the
 model is fitted again on the rows whose labels were known before the test range.
 
 LightGBM gets the folded ids as categorical features{_left_out(result)}, the dense features as they are (missing values
@@ -51,19 +55,16 @@ What each LightGBM was trained on:
 
 `{result.command}`
 
-{_table(["step", "seconds"], ([name, f"{seconds:.0f}"] for name, seconds in result.seconds.items()))}
+{_table(("step", "seconds"), steps)}
 
 {machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB of memory, of which the process itself took at most
-{result.peak_gib:.1f} GiB; Python {machine.python}, {", ".join(f"{name} {number}" for name, number in machine.libraries.items())}.
-LightGBM's settings: {", ".join(f"`{name}={value}`" for name, value in result.settings.items())}.
+{result.peak_gib:.1f} GiB, without Spark's; Python {machine.python}, {versions}. LightGBM's settings: {settings}.
 """
 
 
 def _sentence(result: QualityResult) -> str:
-    parts = [
-        f"{_amount(found.mean_auc)} of LightGBM {name}" for name, found in (("zipped", result.zipped), ("closed", result.closed))
-    ]
-    return f"On the mean of AUC over portfolios Lattice is {' and '.join(parts)}."
+    zipped, closed = (_amount(found.mean_auc) for found in (result.zipped, result.closed))
+    return f"On the mean of AUC over portfolios Lattice is {zipped} of LightGBM zipped and {closed} of LightGBM closed."
 
 
 def _amount(found: Interval) -> str:
@@ -73,12 +74,12 @@ def _amount(found: Interval) -> str:
     return f"{abs(found.estimate):.4f} {side} ([{found.low:+.4f}, {found.high:+.4f}])"
 
 
-def _most(result: QualityResult) -> str:
-    return f"at most {result.settings['num_boost_round']}, early stopping after {result.settings['early_stopping_round']}"
-
-
 def _left_out(result: QualityResult) -> str:
     return f" (without the user's own id, `{'`, `'.join(result.left_out)}`)" if result.left_out else ""
+
+
+def _cells(fitted: Fitted) -> tuple[str, str, str]:
+    return f"{fitted.rows:,}", f"{fitted.positives:,}", str(fitted.trees)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

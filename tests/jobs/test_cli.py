@@ -1,0 +1,41 @@
+"""The command line: every command explains itself with examples, and a script takes the same options."""
+
+import json
+from importlib import import_module
+
+import pytest
+from typer.testing import CliRunner
+
+from jobs.cli import COMMANDS, application
+from schemas.space import ModelSpace
+
+RUNNER = CliRunner()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_examples(name: str) -> None:
+    shown = RUNNER.invoke(application(name), [name, "--help"])
+    assert shown.exit_code == 0
+    assert "Example" in shown.output
+    assert f"lattice {name}" in shown.output
+
+
+def test_all_commands_are_listed() -> None:
+    shown = RUNNER.invoke(application(None), ["--help"])
+    assert all(name in shown.output for name in COMMANDS)
+
+
+def test_schema_is_the_space_files_json_schema() -> None:
+    shown = RUNNER.invoke(application("schema"), ["schema"])
+    schema = json.loads(shown.output)
+    assert set(schema["properties"]) == set(ModelSpace.model_fields)
+    assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"doctor", "schema"}))
+def test_the_job_of_a_command_is_a_script(name: str) -> None:
+    _, module, function = COMMANDS[name]
+    job = import_module(module)
+    assert callable(getattr(job, function))
+    source = job.__loader__.get_source(module)
+    assert f"options.script({function})" in source
