@@ -2,6 +2,7 @@
 
 import json
 from importlib import import_module
+from inspect import getsource
 
 import pytest
 from typer.testing import CliRunner
@@ -37,5 +38,5 @@ def test_the_job_of_a_command_is_a_script(name: str) -> None:
     _, module, function = COMMANDS[name]
     job = import_module(module)
     assert callable(getattr(job, function))
-    source = job.__loader__.get_source(module)
+    source = getsource(job)
     assert f"options.script({function})" in source
