@@ -42,6 +42,7 @@ def run(target: Target, model: str | None, command: str) -> QualityResult:
     folder = find_model(target, "test", model)
     checkpoint = load(folder / CHECKPOINT)
     manifest = checkpoint.manifest
+    # On the demo's validation range LightGBM is better without: AUC of display/basket .8434, with the user's id .8352.
     left_out = tuple(name for name, part in target.space.features.categorical.items() if part.column == "user_id")
     seconds = {"Lattice: training, from its log": TrainingLog.read(folder / LOG).seconds}
     evaluated, training = (pinned_files(manifest.tables[name]) for name in ("evaluation", "training"))
@@ -131,7 +132,7 @@ def quality(
     if as_json:
         print(result.model_dump_json(indent=2))
     else:
-        Console().print(result.table())
+        Console().print(*result.tables_of_metrics())
         print(f"Results: {out / 'quality.md'}, {out / 'quality.json'}")
 
 

@@ -2,21 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks.quality_result import COLUMNS, QualityResult
+from benchmarks.quality_result import AUC, COLUMNS, NE, QualityResult
 from benchmarks.trees import Fitted
 from lattice_model.evaluation.results import MINIMUM_POSITIVES, MINIMUM_USERS, Interval
 
 
 def page(result: QualityResult) -> str:
     """What was compared, the table, and how to run it again."""
-    # One table with both metrics would be too wide to read.
     rows = list(result.rows())
-    auc, entropy = (0, 1, 2, 3, 4, 5, 6, 7), (0, 1, 2, 8, 9, 10, 11, 12)
     fits = [
         (f"{zipped.domain}/{zipped.objective}", *_cells(zipped), *_cells(closed))
         for zipped, closed in zip(result.fitted_zipped, result.fitted_closed, strict=True)
     ]
     steps = [(name, f"{seconds:.0f}") for name, seconds in result.seconds.items()]
+    most = result.settings["num_boost_round"]
     settings = ", ".join(f"`{name}={value}`" for name, value in result.settings.items())
     machine = result.machine
     versions = ", ".join(f"{name} {number}" for name, number in machine.libraries.items())
@@ -31,7 +30,7 @@ Both models see the same features, test rows and labels (`{result.space}`, group
   (for an immediate objective every row counts). Lattice's oracle heads train on the same rows.
 - **closed**: trained on every impression whose oracle label was known before the test range began, zipped or not.
 
-How many trees (at most {result.settings["num_boost_round"]}) is chosen on the validation range, by rows whose labels were known before it; then the
+How many trees (at most {most}) is chosen on the validation range, by rows whose labels were known before it; then the
 model is fitted again on the rows whose labels were known before the test range.
 
 LightGBM gets the folded ids as categorical features{_left_out(result)}, the dense features as they are (missing values
@@ -43,9 +42,9 @@ Differences are Lattice minus LightGBM (AUC: above 0 is better; NE: below 0 is b
 bootstrap over users ({result.zipped.replicates} replicates). Means are over the portfolios with at least
 {MINIMUM_POSITIVES} positives and {MINIMUM_USERS} users with a positive; * marks the others.
 
-{_table([COLUMNS[i] for i in auc], ([row[i] for i in auc] for row in rows))}
+{_table([COLUMNS[i] for i in AUC], ([row[i] for i in AUC] for row in rows))}
 
-{_table([COLUMNS[i] for i in entropy], ([row[i] for i in entropy] for row in rows))}
+{_table([COLUMNS[i] for i in NE], ([row[i] for i in NE] for row in rows))}
 
 What each LightGBM was trained on:
 

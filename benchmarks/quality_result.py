@@ -7,7 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
-from rich.table import Table
+from rich.box import SIMPLE_HEAD
+from rich.table import Column, Table
 
 from benchmarks.trees import Fitted
 from lattice_model.evaluation.results import Comparison, Interval, PortfolioMetrics
@@ -17,6 +18,8 @@ COLUMNS = (
     "portfolio", "rows", "positives", "AUC Lattice", "AUC zipped", "AUC closed", "AUC - zipped", "AUC - closed",
     "NE Lattice", "NE zipped", "NE closed", "NE - zipped", "NE - closed",
 )  # fmt: skip
+AUC, NE = (0, 1, 2, 3, 4, 5, 6, 7), (0, 1, 2, 8, 9, 10, 11, 12)
+"""Positions of the columns that show one metric."""
 _LIBRARIES = ("lightgbm", "numpy", "pyspark", "torch", "torchrec")
 
 
@@ -91,12 +94,21 @@ class QualityResult(BaseModel):
                 _difference(self.zipped.mean_normalized_entropy), _difference(self.closed.mean_normalized_entropy),
             )  # fmt: skip
 
-    def table(self) -> Table:
-        shown = Table(*COLUMNS, title=f"Lattice {self.model} and LightGBM on the test range")
-        for row in self.rows():
-            shown.add_row(*row)
-        shown.caption = "* not in the mean. Differences: Lattice minus LightGBM, 95 % interval by users."
-        return shown
+    def tables_of_metrics(self) -> Iterator[Table]:
+        """One of the AUC, one of the normalized entropy: a terminal is too narrow for both side by side."""
+        for metric, shown in zip(("AUC", "NE"), (AUC, NE), strict=True):
+            header = (Column(COLUMNS[i], overflow="fold", min_width=9 if "-" in COLUMNS[i] else None) for i in shown)
+            table = Table(
+                *header,
+                box=SIMPLE_HEAD,
+                padding=0,
+                show_edge=False,
+                title=f"{metric} of Lattice {self.model} and of LightGBM on the test range",
+            )
+            for row in self.rows():
+                table.add_row(*(row[i] for i in shown))
+            table.caption = "* not in the mean. Differences: Lattice minus LightGBM, 95 % interval by users."
+            yield table
 
 
 def _label(part: PortfolioMetrics) -> str:

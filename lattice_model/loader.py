@@ -93,16 +93,18 @@ class Loader:
                 yield to_loaded(arrays, self._manifest)
 
     def _chunks(self, rng: np.random.Generator | None) -> Generator[Arrays]:
+        """The selected rows of one row group after the other, in random order if ``rng`` is given."""
         with closing(self._row_groups(rng)) as row_groups:
             for columns in row_groups:
                 arrays = decode(columns, self._manifest, self._keys)
-                chosen = self._selection.mask(
-                    {name: columns[name] for name in ("domain_index", *self._selection.columns)}
-                )
-                yield arrays if chosen.all() else {name: array[chosen] for name, array in arrays.items()}
+                selected = {name: columns[name] for name in ("domain_index", *self._selection.columns)}
+                chosen = np.flatnonzero(self._selection.mask(selected))
+                if rng is not None:  # cheaper here, where a row lies together, than in Petastorm, column by column
+                    chosen = rng.permutation(chosen)
+                yield {name: array[chosen] for name, array in arrays.items()}
 
     def _row_groups(self, rng: np.random.Generator | None) -> Generator[dict[str, Array]]:
-        """The columns of one row group after the other, rows in random order if ``rng`` is given."""
+        """The columns of one row group after the other, these in random order if ``rng`` is given."""
         left = self.survey.stored
         try:
             reader = make_batch_reader(
@@ -114,7 +116,6 @@ class Loader:
                 # endless, and stopped below: Petastorm 0.13 can take 'not handed out yet' for the end and lose rows
                 num_epochs=None,
                 shuffle_row_groups=rng is not None,
-                shuffle_rows=rng is not None,
                 seed=int(rng.integers(1, 2**31)) if rng else None,  # Petastorm takes 0 for unseeded
             )
             try:

@@ -1,5 +1,6 @@
 """Runs expectation suites by Great Expectations: a table that fails is not published, and the message says why."""
 
+import logging
 import os
 from typing import Any
 
@@ -15,6 +16,9 @@ import great_expectations as gx
 import great_expectations.expectations as gxe
 from great_expectations.core import ExpectationSuiteValidationResult
 from great_expectations.data_context.types.base import ProgressBarsConfig
+
+logging.getLogger("great_expectations").setLevel(logging.WARNING)
+logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)  # it sets its own level
 
 _EXAMPLES = 5
 

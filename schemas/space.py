@@ -10,13 +10,24 @@ from itertools import pairwise
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from schemas.duration import Duration, format_duration
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 ColumnType = Literal["string", "long", "double", "timestamp"]
 ALL: Literal["all"] = "all"
+
+
+def _known_zone(zone: str) -> str:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError("not a time zone of the IANA database, such as America/New_York") from None
+    return zone
+
+
+Zone = Annotated[str, AfterValidator(_known_zone)]
 
 
 def _check_ordered(windows: tuple[timedelta, ...]) -> None:
@@ -40,7 +51,7 @@ class TableFile(Declared):
     path: str = Field(description="File, folder or glob; relative paths start at the space file's folder.")
     format: Literal["csv", "parquet", "delta"]
     columns: dict[str, str] = Field(default={}, description="Our column name -> the file's column name.")
-    time_zone: str | None = Field(default=None, description="Zone of timestamps without one; default: the space's.")
+    time_zone: Zone | None = Field(default=None, description="Zone of timestamps without one; default: the space's.")
     version: int | None = Field(default=None, description="Delta tables only: the version to read.")
 
 
@@ -304,7 +315,7 @@ class ModelSpace(Declared):
     name: Name
     title: str = ""
     source: Source = Source()
-    time_zone: str = "UTC"
+    time_zone: Zone = "UTC"
     id_spaces: dict[Name, Annotated[int, Field(ge=2)]] = Field(
         description="Rows of the embedding table of each kind of id; row 0 means absent."
     )
@@ -318,15 +329,6 @@ class ModelSpace(Declared):
     splits: Splits
     samples: dict[Name, Sample] = {}
     slices: dict[Name, Slice] = {}
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError("not a time zone of the IANA database, such as America/New_York") from None
-        return zone
 
     @model_validator(mode="after")
     def _references(self) -> "ModelSpace":

@@ -29,9 +29,9 @@ Defaults = Mapping[str, Column]
 def read(spark: SparkSession, space: ModelSpace, folder: Path) -> SourceTables:
     """The tables that the space file names; relative paths start at ``folder``.
 
-    A table need not have ``arrival_time`` (then the event's own time), an impression ``source_key`` (then its user,
-    item and time), feedback ``value``, nor, unless its objective is matched by the impression's key, ``source_key``
-    and ``domain`` (an objective of one domain never needs the latter).
+    A table need not have ``arrival_time`` (then the event's own time), nor feedback ``value``. Where no objective of
+    a domain is matched by the impression's key, ``source_key`` may be left out too (then it is made of user, item and
+    time); feedback needs ``domain`` only if it is matched so and its objective has several domains.
 
     Raises:
         LatticeError: a file is missing, unreadable or empty, a column is missing, or a value is not of its type.
@@ -40,11 +40,14 @@ def read(spark: SparkSession, space: ModelSpace, folder: Path) -> SourceTables:
     def table(place: str, file: TableFile | None, columns: Sequence[TableColumn], defaults: Defaults) -> DataFrame:
         return _read_table(spark, place, _required(place, file), columns, defaults, folder, space.time_zone)
 
-    own_key = F.to_json(F.array("user_id", "item_id", F.unix_micros("impression_time").cast("string")))
-    seen = {"arrival_time": F.col("impression_time"), "source_key": own_key}
     return SourceTables(
         impressions={
-            name: table(f"domains.{name}.impressions", domain.impressions, impression_columns(domain), seen)
+            name: table(
+                f"domains.{name}.impressions",
+                domain.impressions,
+                impression_columns(domain),
+                _impression_defaults(space, name),
+            )
             for name, domain in space.domains.items()
         },
         feedback={
@@ -68,6 +71,14 @@ def _required(place: str, file: TableFile | None) -> TableFile:
     return file
 
 
+def _impression_defaults(space: ModelSpace, domain: str) -> Defaults:
+    defaults = {"arrival_time": F.col("impression_time")}
+    if any(domain in objective.domains and objective.match == "impression" for objective in space.objectives.values()):
+        return defaults
+    own_key = F.to_json(F.array("user_id", "item_id", F.unix_micros("impression_time").cast("string")))
+    return {**defaults, "source_key": own_key}
+
+
 def _feedback_defaults(objective: Objective) -> Defaults:
     defaults = {"arrival_time": F.col("feedback_time"), "value": F.lit(None).cast("double")}
     if objective.match == "user_item":
@@ -87,6 +98,8 @@ def _read_table(
     path = resolve(file.path, folder)
     where = f"{place} ({path})"
     raw = open_table(spark, path, file.format, file.version)
+    if not raw.columns:
+        raise _empty(where)
     names = _file_columns(raw, file, columns, defaults, where)
     casts = {
         column.name: _cast(raw, names[column.name], column, file.time_zone or zone, where)
@@ -137,7 +150,7 @@ def _check_values(
     ).collect()[0]
     total, counts, examples = row[0], row[1 : len(checked) + 1], row[len(checked) + 1 :]
     if total == 0:
-        raise LatticeError(where, "The table is empty.", "Give a table with at least one row.")
+        raise _empty(where)
     for (column, _), count, example in zip(checked, counts, examples, strict=True):
         if count:
             raise LatticeError(
@@ -146,6 +159,10 @@ def _check_values(
                 f"are not, such as {example!r}.",
                 f"Write it as {EXPECTED[column.type]}, or declare another type.",
             )
+
+
+def _empty(where: str) -> LatticeError:
+    return LatticeError(where, "The table is empty.", "Give a table with at least one row.")
 
 
 def _named(name: str) -> Column:

@@ -17,28 +17,33 @@ from schemas.errors import LatticeError
 Format = Literal["csv", "parquet", "delta"]
 
 # A data file as Spark's messages name it.
-_FILE = re.compile(r"\b(?:file|hdfs|s3a?|gs|abfss?)\b:/+[^\s,'\"]+\.[\w.]*\w")
+_FILE = re.compile(r"\b(?:file|hdfs|s3a?|gs|abfss?):/+[^\s,'\"]+\.\w+")
 
-_EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
-    ("PATH_NOT_FOUND", "There is no such file or folder.", "Mend the path in the space file."),
-    ("DELTA_MISSING_DELTA_TABLE", "There is no Delta table here.", "Mend the path or the format in the space file."),
-    ("DELTA_TABLE_NOT_FOUND", "There is no Delta table here.", "Mend the path or the format in the space file."),
-    ("DELTA_VERSION_NOT_FOUND", "The table has no such version.", "Give a version that the table still has."),
-    ("UNABLE_TO_INFER_SCHEMA", "There is no data file in this folder.", "Mend the path, or put the files there."),
+# What Spark's message says, the problem, the remedy. The first one that fits counts.
+_EXPLANATIONS = (
+    (r"PATH_NOT_FOUND", "There is no such file or folder.", "Mend the path in the space file."),
+    (r"DELTA_\w*NOT_FOUND", "There is no Delta table here.", "Mend the path or the format in the space file."),
+    (r"Cannot time travel", "The table has no such version.", "Give a version that the table still has."),
+    (r"UNABLE_TO_INFER_SCHEMA", "There is no data file in this folder.", "Mend the path, or put the files there."),
     (
-        "PARQUET_TYPE_ILLEGAL",
+        r"PARQUET_TYPE_ILLEGAL",
         "A column has a Parquet type that Spark cannot read, such as a timestamp in nanoseconds.",
         "Write timestamps in microseconds (pandas: to_parquet(..., coerce_timestamps='us')).",
     ),
     (
-        "CANNOT_READ_FILE_FOOTER",
+        r"is not a Parquet file|CANNOT_READ_FILE_FOOTER",
         "The file cannot be read as Parquet: it is cut short, or something else.",
         "Write the file again, or take it out of the folder.",
     ),
     (
-        "MALFORMED_CSV_RECORD",
+        r"MALFORMED_CSV_RECORD",
         "A row of the CSV has more or fewer fields than the header.",
         "Mend that row; quote fields that hold a comma.",
+    ),
+    (
+        r"CSV header",
+        "The CSV files of this folder have different headers.",
+        "Give all of them the same columns in the same order.",
     ),
 )
 
@@ -59,8 +64,10 @@ def open_table(spark: SparkSession, path: str, kind: Format, version: int | None
             return read_delta(spark, path, version)
         if kind == "parquet":
             return spark.read.parquet(path)
-        # Quotes are doubled inside quotes (RFC 4180); every file's own header must agree with the first one's.
-        return spark.read.csv(path, header=True, escape='"', mode="FAILFAST", enforceSchema=False)
+        # Quotes are doubled inside quotes (RFC 4180). Every file's header must agree with the first one's, and every
+        # row with the header, whichever columns are read.
+        reader = spark.read.option("columnPruning", "false")
+        return reader.csv(path, header=True, escape='"', mode="FAILFAST", enforceSchema=False)
 
 
 @contextmanager
@@ -72,10 +79,10 @@ def explained(path: str) -> Iterator[None]:
         message = str(error)
         named = _FILE.search(message)
         place = named[0] if named else path
-        for condition, problem, remedy in _EXPLANATIONS:
-            if condition in message:
+        for pattern, problem, remedy in _EXPLANATIONS:
+            if re.search(pattern, message):
                 raise LatticeError(place, problem, remedy) from error
-        first = next((line.strip() for line in message.splitlines() if line.strip()), "unknown error")
+        cause = [line for line in message.splitlines() if line.startswith("Caused by: ")] or message.splitlines()[:1]
         raise LatticeError(
-            place, f"Spark cannot read it: {first}", "Mend the file or its entry in the space."
+            place, f"Spark cannot read it: {cause[-1]}", "Mend the file, or its entry in the space file."
         ) from error

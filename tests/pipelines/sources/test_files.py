@@ -209,13 +209,22 @@ def _ragged(folder: Path) -> None:
         file.write("u1,i1,2024-03-01,1,what\n")
 
 
+def _other_header(folder: Path) -> None:
+    text = (folder / "seen.csv").read_text()
+    _gone(folder)
+    (folder / "seen.csv").mkdir()
+    (folder / "seen.csv" / "1.csv").write_text(text)
+    (folder / "seen.csv" / "2.csv").write_text(text.replace("user_id,item_id", "item_id,user_id"))
+
+
 @pytest.mark.parametrize(
     ("harm", "problem"),
     [
         (_header_only, "The table is empty."),
-        (_nothing_at_all, "'source_key' is missing"),
+        (_nothing_at_all, "The table is empty."),
         (_gone, "There is no such file or folder."),
         (_ragged, "A row of the CSV has more or fewer fields than the header."),
+        (_other_header, "The CSV files of this folder have different headers."),
     ],
 )
 def test_a_harmed_csv_is_named(spark: SparkSession, folder: Path, harm: Callable[[Path], None], problem: str) -> None:
@@ -249,11 +258,22 @@ def test_a_table_without_a_file_is_named(spark: SparkSession, folder: Path) -> N
     assert error.value.place == "objectives.buy.feedback"
 
 
-def test_feedback_that_answers_impressions_needs_their_key(spark: SparkSession, folder: Path) -> None:
+def test_matching_by_the_impressions_key_needs_the_key_on_both_sides(spark: SparkSession, folder: Path) -> None:
     space = _space(folder)
     buy = space.objectives["buy"].model_copy(update={"match": "impression"})
-    with pytest.raises(LatticeError, match="'source_key' is missing"):
-        read_source(spark, space.model_copy(update={"objectives": {"buy": buy}}), folder)
+    space = space.model_copy(update={"objectives": {"buy": buy}})
+    with pytest.raises(LatticeError, match="'source_key' is missing") as error:
+        read_source(spark, space, folder)
+    assert error.value.place.startswith("domains.web.impressions")
+
+    (folder / "seen.csv").write_text("source_key,user_id,item_id,impression_time,rank\nk1,u1,i1,2024-03-01,1\n")
+    with pytest.raises(LatticeError, match="'source_key' is missing") as error:
+        read_source(spark, space, folder)
+    assert error.value.place.startswith("objectives.buy.feedback")
+
+    (folder / "bought.csv").write_text("source_key,user_id,item_id,feedback_time\nk1,u1,i1,2024-03-02\n")
+    (bought,) = read_source(spark, space, folder).feedback["buy"].collect()
+    assert (bought.source_key, bought.domain) == ("k1", "web")
 
 
 def test_an_unknown_source_is_answered_with_those_there_are(spark: SparkSession, folder: Path) -> None:
