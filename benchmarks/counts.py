@@ -109,7 +109,7 @@ def by_duckdb(space: ModelSpace, data: Path) -> Counts:
         for window in space.objectives[objective].windows:
             found = database.execute(
                 "SELECT domain, count(*), count(*) FILTER (delay <= $1) FROM delays "
-                "WHERE moment >= $2 AND moment + $1 <= $3 GROUP BY ALL",
+                "WHERE moment >= $2 AND moment + $1 < $3 GROUP BY ALL",
                 [microseconds(window), start, end],
             ).fetchall()
             head = f"{objective}/{format_duration(window)}"

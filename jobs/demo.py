@@ -9,6 +9,7 @@ from rich.console import Console
 from jobs import options
 from jobs.build import STAGES
 from jobs.evaluate import evaluate_model, show_metrics
+from jobs.memory import PeakMemory
 from jobs.model_config import ModelConfig
 from jobs.report import write_report
 from jobs.stages import run_stages
@@ -36,13 +37,15 @@ def demo(
     """
     started = time.monotonic()
     target = Target.parse(space, warehouse, group, sample)
-    run_stages(target, STAGES)
-    model = train_model(target, "test", ModelConfig())
-    metrics = evaluate_model(model, target.space)
-    page = write_report(target, model)
+    with PeakMemory() as memory:
+        run_stages(target, STAGES)
+        model = train_model(target, "test", ModelConfig())
+        metrics = evaluate_model(model, target.space)
+        page = write_report(target, model)
     show_metrics(metrics, Console())
     print(f"Report: {page.resolve()}")
-    console.print(f"demo: finished in {time.monotonic() - started:.0f} s", highlight=False)
+    seconds, gib = time.monotonic() - started, memory.peak / 2**30
+    console.print(f"demo: finished in {seconds:.0f} s, with at most {gib:.1f} GiB of memory", highlight=False)
 
 
 if __name__ == "__main__":

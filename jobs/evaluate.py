@@ -5,6 +5,7 @@ from typing import Annotated
 
 import torch
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -20,6 +21,8 @@ from lattice_model.training.trainer import CHECKPOINT
 from schemas.space import ModelSpace
 
 _ROWS_A_BATCH = 8192
+# In a log file a table has 80 characters.
+_COLUMNS = ("rows", "positives", "rate", "AUC", "NE", "BCE", "calib.")
 
 
 def evaluate_model(folder: Path, space: ModelSpace) -> MetricsReport:
@@ -30,8 +33,9 @@ def evaluate_model(folder: Path, space: ModelSpace) -> MetricsReport:
     checkpoint = load(folder / CHECKPOINT)
     manifest = checkpoint.manifest
     slices = [
-        Slice(column=s.feature, value=str(s.equals), domains=s.domains, title=s.title or name.replace("_", " "))
+        Slice(column=s.feature, value=str(s.equals), domains=domains, title=s.title or name.replace("_", " "))
         for name, s in space.slices.items()
+        if (domains := tuple(domain for domain in s.domains if domain in manifest.domains))
     ]
     loader = Loader(
         pinned_files(manifest.tables["evaluation"]),
@@ -55,9 +59,13 @@ def show_metrics(report: MetricsReport, console: Console) -> None:
     """Print the table of metrics, a row a portfolio."""
     every = report.slices[0]
     shown = Table(
-        Column("portfolio", no_wrap=True), "rows", "positives", "base rate", "AUC", "NE", "BCE", "calibration",
+        Column("portfolio", no_wrap=True),
+        *(Column(name, justify="right", no_wrap=True) for name in _COLUMNS),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 0),
+        pad_edge=False,
         title=f"{report.split} metrics of model {report.model} ({report.rows:,} rows, {report.users:,} users)",
-    )  # fmt: skip
+    )
     for part in every.portfolios:
         window = f"/{part.window}" if part.window else ""
         values = (part.base_rate, part.auc, part.normalized_entropy, part.bce, part.calibration)

@@ -22,7 +22,7 @@ def zipped(rows: DataFrame, outcomes: DataFrame, space: ModelSpace, group: str) 
     } or None
     assigned = assign_window(rows, windows, weights).withColumn("available_time", _available(space, group))
     end = max(space.objectives[name].observed.end for name in space.group_objectives(group))
-    closed = assigned.where(F.col("available_time") <= F.lit(end))
+    closed = assigned.where(F.col("available_time") < F.lit(end))
     labels = []
     for name in space.group_objectives(group):
         objective = space.objectives[name]
@@ -48,7 +48,7 @@ def evaluation(rows: DataFrame, outcomes: DataFrame, space: ModelSpace, group: s
     available = F.timestamp_micros(F.unix_micros("impression_time") + length)
     held = rows.withColumns({"split": _split(space), "window": longest, "available_time": available})
     end = max(space.objectives[name].observed.end for name in space.group_objectives(group))
-    held = held.where(F.col("split").isNotNull() & (F.col("available_time") <= F.lit(end)))
+    held = held.where(F.col("split").isNotNull() & (F.col("available_time") < F.lit(end)))
     labels = []
     for name in space.group_objectives(group):
         objective = space.objectives[name]

@@ -49,7 +49,7 @@ def windowed_label(name: str, objective: Objective, window: timedelta) -> Column
     Null where the domain lacks the objective, or (t, t + window] does not lie wholly in the observed range.
     """
     end = F.timestamp_micros(F.unix_micros("impression_time") + microseconds(window))
-    known = (F.col("impression_time") >= F.lit(objective.observed.start)) & (end <= F.lit(objective.observed.end))
+    known = (F.col("impression_time") >= F.lit(objective.observed.start)) & (end < F.lit(objective.observed.end))
     return _label(name, objective, known, F.col(f"arrival_{name}") <= end)
 
 

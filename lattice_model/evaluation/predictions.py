@@ -93,14 +93,6 @@ class Slice:
     def name(self) -> str:
         return self.title or f"{self.column}={self.value}"
 
-    @classmethod
-    def parse(cls, text: str) -> "Slice":
-        """Read ``column=value``."""
-        column, equals, value = text.partition("=")
-        if not (column and equals and value):
-            raise LatticeError(f"the slice '{text}'", "It is not of the form column=value.", "Write, say, twin=0.")
-        return cls(column=column, value=value)
-
     def mask(self, keys: Arrays) -> NDArray[np.bool_]:
         """Which rows belong to it; numbers are compared as numbers.
 

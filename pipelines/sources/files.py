@@ -51,7 +51,11 @@ def read(spark: SparkSession, space: ModelSpace, folder: Path) -> SourceTables:
             for name, domain in space.domains.items()
         },
         feedback={
-            name: table(f"objectives.{name}.feedback", objective.feedback, FEEDBACK, _feedback_defaults(objective))
+            name: _of_known_domains(
+                table(f"objectives.{name}.feedback", objective.feedback, FEEDBACK, _feedback_defaults(objective)),
+                name,
+                objective,
+            )
             for name, objective in space.objectives.items()
         },
         events={
@@ -84,6 +88,19 @@ def _feedback_defaults(objective: Objective) -> Defaults:
     if objective.match == "user_item":
         return {**defaults, "source_key": F.lit(None).cast("string"), "domain": F.lit(None).cast("string")}
     return {**defaults, "domain": F.lit(objective.domains[0])} if len(objective.domains) == 1 else defaults
+
+
+def _of_known_domains(feedback: DataFrame, name: str, objective: Objective) -> DataFrame:
+    """Refuse feedback that says it answers a domain which its objective does not have: it would match nothing."""
+    if objective.match == "impression" and len(objective.domains) > 1:
+        strange = feedback.where(~F.col("domain").isin(*objective.domains))
+        for row in strange.groupBy("domain").count().orderBy("domain").take(1):
+            raise LatticeError(
+                f"objectives.{name}.feedback",
+                f"{row['count']:,} rows name the domain '{row['domain']}', which this objective does not have.",
+                f"Allowed: {', '.join(objective.domains)}. Mend the rows, or the objective's domains.",
+            )
+    return feedback
 
 
 def _read_table(

@@ -56,8 +56,8 @@ def test_zipped_holds_what_was_available_each_once(impressions: DataFrame, found
     assert set(rows["window"]) == {"1d", "7d"}
     lengths = rows["window"].map(DAYS)
     assert (rows["available_time"] == rows["impression_time"] + lengths).all()
-    assert rows["available_time"].max() <= END.replace(tzinfo=None)
-    shown = impressions.where(F.col("impression_time") <= F.lit(END - DAYS["7d"])).count()
+    assert rows["available_time"].max() < END.replace(tzinfo=None)
+    shown = impressions.where(F.col("impression_time") < F.lit(END - DAYS["7d"])).count()
     assert rows["impression_id"].isin(range(shown)).sum() == shown
 
 

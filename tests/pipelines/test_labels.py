@@ -58,7 +58,7 @@ def test_equals_the_contract(spark: SparkSession, impressions: tl.Impressions, f
     for number, (user, item, hour) in enumerate(impressions):
         answers = credited(user, item, hour, impressions, feedback, last)
         for label, length in zip(found[number], WINDOWS.values(), strict=True):
-            if hour < OBSERVED_HOURS[0] or hour + length > OBSERVED_HOURS[1]:
+            if hour < OBSERVED_HOURS[0] or hour + length >= OBSERVED_HOURS[1]:
                 assert label is None
             else:
                 assert label == float(any(time + late <= hour + length for _, _, time, late, _ in answers))

@@ -13,7 +13,7 @@ from lattice_model.evaluation.results import MetricsReport
 from tests.lattice_model.evaluation.made_up import MANIFEST, made_up
 
 PREDICTIONS = made_up()
-REPORT = evaluate(PREDICTIONS, model="made up", split="test", slices=[Slice.parse("twin=0"), Slice.parse("twin=9")])
+REPORT = evaluate(PREDICTIONS, model="made up", split="test", slices=[Slice(column="twin", value=v) for v in "09"])
 
 
 def test_it_says_what_was_evaluated() -> None:

@@ -276,6 +276,22 @@ def test_matching_by_the_impressions_key_needs_the_key_on_both_sides(spark: Spar
     assert (bought.source_key, bought.domain) == ("k1", "web")
 
 
+def test_keyed_feedback_names_a_domain_of_its_objective(spark: SparkSession, folder: Path) -> None:
+    (folder / "bought.csv").write_text(
+        "user_id,item_id,feedback_time,source_key,domain\n"
+        "u1,i1,2024-03-01T13:00:00Z,a,web\nu1,i1,2024-03-01T13:00:00Z,a,wep\n"
+    )
+    (folder / "seen.csv").write_text("user_id,item_id,impression_time,rank,source_key\nu1,i1,2024-03-01,1,a\n")
+    _space(folder)
+    declared = yaml.safe_load((folder / "shop.yaml").read_text())
+    declared["domains"]["app"] = declared["domains"]["web"]
+    declared["objectives"]["buy"] |= {"match": "impression", "domains": ["web", "app"]}
+    (folder / "shop.yaml").write_text(yaml.safe_dump(declared))
+    with pytest.raises(LatticeError, match="1 rows name the domain 'wep'") as error:
+        read_source(spark, load_space(folder / "shop.yaml"), folder)
+    assert "web, app" in error.value.remedy
+
+
 def test_an_unknown_source_is_answered_with_those_there_are(spark: SparkSession, folder: Path) -> None:
     space = _space(folder)
     changed = space.model_copy(update={"source": space.source.model_copy(update={"kind": "kafka"})})

@@ -1,0 +1,45 @@
+"""How much memory a run takes, with the processes that it starts (Spark's JVM, its Python workers)."""
+
+import threading
+from types import TracebackType
+
+import psutil
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+
+
+class PeakMemory:
+    """Watches this process and its descendants while the block lasts; ``peak`` is in bytes.
+
+    Shared pages count once: what is summed is the proportional set size.
+    """
+
+    def __init__(self) -> None:
+        self.peak = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "PeakMemory":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        this = psutil.Process()
+        while True:
+            processes = [this, *this.children(recursive=True)]
+            self.peak = max(self.peak, sum(_taken(process) for process in processes))
+            if self._ended.wait(_SECONDS_BETWEEN_LOOKS):
+                return
+
+
+def _taken(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return 0
