@@ -127,13 +127,13 @@ def by_pipeline(spark: SparkSession, space: ModelSpace) -> Counts:
         .persist(StorageLevel.DISK_ONLY)
     )
     # Which impression feedback answers is in its own id; that impression's time is not needed here.
-    feedback = all_feedback(tables.feedback, impressions.limit(0))
+    feedback = all_feedback(tables.feedback, impressions.limit(0), space)
     rows = impressions.join(outcomes(impressions, feedback, space.objectives), on="impression_id", how="left")
     labels: dict[str, Column] = {}
     for name, objective in space.objectives.items():
         labels |= {f"{name}/{format_duration(w)}": windowed_label(name, objective, w) for w in objective.windows}
         if not objective.windows:
-            labels[name] = immediate_label(name, objective)
+            labels[name] = immediate_label(name, objective, "impression_time")
     sums = [F.struct(F.count(label), F.sum(label).cast("long")).alias(head) for head, label in labels.items()]
     counts: Counts = {}
     for row in rows.groupBy("domain").agg(F.count(F.lit(1)).alias("impressions"), *sums).collect():

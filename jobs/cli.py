@@ -12,6 +12,8 @@ COMMANDS = {
     "demo": ("The whole way", "jobs.demo", "demo"),
     "doctor": ("The whole way", "jobs.doctor", "doctor"),
     "build": ("Data", "jobs.build", "build"),
+    "nightly": ("Data", "jobs.nightly", "nightly"),
+    "status": ("Data", "jobs.status", "status"),
     "tables": ("Data", "jobs.tables", "tables"),
     "schema": ("Data", "jobs.schema", "schema"),
     "ingest": ("Stages of build", "jobs.ingest", "ingest"),

@@ -1,22 +1,35 @@
 """``lattice hold-out``: the evaluation rows with their oracle labels, laid out for Petastorm."""
 
+from collections.abc import Iterator
+
+from pyspark.sql import DataFrame
+
 from jobs import options
+from jobs.parts import parts
 from jobs.stages import Context, Stage, stage_command
-from pipelines.attribution import evaluation
+from pipelines.attribution import becomes_evaluated, evaluation, longest_window
 from pipelines.concatenation import KEYS
 from pipelines.layout import PARQUET_OPTIONS, file_count, packed
-from pipelines.tables import require
+from pipelines.spans import Span
 from schemas.expectations import evaluation_suite
 
 
 def _work(context: Context) -> None:
-    target, space = context.target, context.target.space
+    target, space, group = context.target, context.target.space, context.target.group
     rows = context.read(target.group_table("unified"))
-    held = evaluation(rows, context.read(target.group_table("outcomes")), space, target.group)
-    files = file_count(require(target.group_table("unified"), "lattice unify").rows)
-    laid_out = packed(held, space, target.group, files)
-    suite = evaluation_suite(space, target.group)
-    context.publish(laid_out, target.group_table("evaluation"), suite, KEYS, PARQUET_OPTIONS)
+    outcomes = context.read(target.group_table("outcomes"))
+
+    def held(span: Span) -> Iterator[DataFrame]:
+        known = outcomes.where(span.holds("available_time"))
+        held_rows = rows.where(becomes_evaluated(space, group, span))
+        for part in parts(held_rows, span, longest_window(space, group)):
+            inside = part.holds("impression_time")
+            shown = held_rows.where(inside)
+            labelled = evaluation(shown, known.where(inside), space, group, span)
+            yield packed(labelled, space, group, file_count(shown.count()))
+
+    suite = evaluation_suite(space, group)
+    context.publish(held, target.group_table("evaluation"), suite, KEYS, PARQUET_OPTIONS)
 
 
 STAGE = Stage(

@@ -1,12 +1,19 @@
 """``lattice ingest``: raw tables to the space's impressions, feedback, events and attributes."""
 
+from collections.abc import Callable
+
+from pyspark.sql import DataFrame
+
 from jobs import options
 from jobs.stages import Context, Stage, stage_command
 from jobs.target import Target
 from pipelines.ingestion import all_feedback, all_impressions, check_feedback_follows
+from pipelines.late import late_impressions, on_time
 from pipelines.sampling import sample_tables
 from pipelines.sources import read_source
-from schemas.expectations import attributes_suite, events_suite, feedback_suite, impressions_suite
+from pipelines.spans import Span
+from pipelines.tables import published
+from schemas.expectations import attributes_suite, events_suite, feedback_suite, impressions_suite, late_suite
 
 
 def _work(context: Context) -> None:
@@ -15,25 +22,40 @@ def _work(context: Context) -> None:
     if target.sample is not None:
         tables = sample_tables(tables, target.sample)
     for name, uri in target.attribute_tables.items():
-        key = space.attributes[name].key
-        context.publish(tables.attributes[name], uri, attributes_suite(key), [key])
+        key, facts = space.attributes[name].key, tables.attributes[name]
+        if not (context.grow and _unchanged(context, uri, facts)):
+            context.replace(facts, uri, attributes_suite(key), [key])
     for name, uri in target.event_tables.items():
-        context.publish(tables.events[name], uri, events_suite(), ["user_id", "item_id", "event_time"])
-    impressions = all_impressions(tables.impressions, space)
+        context.publish(_arriving(tables.events[name]), uri, events_suite(), ["user_id", "item_id", "event_time"])
+    shown = all_impressions(tables.impressions, space)
     keys = ["domain", "source_key", "user_id", "item_id", "impression_time"]
-    context.publish(impressions, target.space_table("impressions"), impressions_suite(space), keys)
+    suite = impressions_suite(space)
+    context.publish(_arriving(shown.where(on_time(shown))), target.space_table("impressions"), suite, keys)
+    context.publish(_arriving(late_impressions(shown)), target.space_table("late_impressions"), late_suite(), keys)
     written = context.read(target.space_table("impressions"))
     context.publish(
-        all_feedback(tables.feedback, written),
+        lambda span: all_feedback(tables.feedback, written, space, span),
         target.space_table("feedback"),
         feedback_suite(space),
         ["objective", "user_id", "item_id", "feedback_time"],
-        also=lambda feedback, _: check_feedback_follows(written, feedback),
+        also=lambda added, made: None if context.grow else check_feedback_follows(written, added),
     )
 
 
+def _unchanged(context: Context, uri: str, facts: DataFrame) -> bool:
+    """Whether a table of attributes is published and still holds just that (attributes have no time of their own)."""
+    if published(uri) is None:
+        return False
+    known = context.read(uri)
+    return facts.count() == known.count() and facts.exceptAll(known).isEmpty()
+
+
+def _arriving(frame: DataFrame) -> Callable[[Span], DataFrame]:
+    return lambda span: frame.where(span.holds("arrival_time"))
+
+
 def _tables(target: Target) -> list[str]:
-    named = [target.space_table("impressions"), target.space_table("feedback")]
+    named = [target.space_table(name) for name in ("impressions", "late_impressions", "feedback")]
     return [*named, *target.event_tables.values(), *target.attribute_tables.values()]
 
 

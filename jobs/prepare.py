@@ -1,15 +1,20 @@
 """``lattice prepare``: the training table, laid out for Petastorm, and its manifest."""
 
+from collections.abc import Iterator
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs import options
+from jobs.parts import parts
 from jobs.stages import Context, Stage, stage_command
+from pipelines.attribution import longest_window
 from pipelines.concatenation import KEYS
 from pipelines.layout import PARQUET_OPTIONS, file_count, inputs, labels, packed
 from pipelines.normalisers import fit_normalisers
-from pipelines.tables import Published, require
-from pipelines.warehouse import write_text
+from pipelines.spans import Span
+from pipelines.tables import Published, published, read, require
+from pipelines.warehouse import read_text, write_text
 from schemas.duration import format_duration
 from schemas.expectations import packed_suite
 from schemas.manifest import Normaliser, PinnedTable, Split, TrainingManifest
@@ -19,23 +24,31 @@ _SPLITS: tuple[Split, ...] = ("validation", "test")
 
 def _work(context: Context) -> None:
     target, space = context.target, context.target.space
-    parent = require(target.group_table("zipped"), "lattice zip")
-    available = context.read(parent.uri).where(F.col("available_time") < F.lit(space.cut("test")))
-    laid_out = packed(available, space, target.group, file_count(parent.rows))
+    rows = context.read(target.group_table("zipped")).where(F.col("available_time") < F.lit(space.cut("test")))
 
-    def with_manifest(rows: DataFrame, training: Published) -> None:
-        text = _manifest(context, rows, training).model_dump_json(indent=1)
-        write_text(target.manifest_uri(training.version), text)
+    def laid_out(span: Span) -> Iterator[DataFrame]:
+        available = rows.where(span.holds("available_time"))
+        for part in parts(available, span, longest_window(space, target.group)):
+            mixed = available.where(part.holds("impression_time"))
+            yield packed(mixed, space, target.group, file_count(mixed.count()))
 
     uri, suite = target.group_table("training"), packed_suite(space, target.group)
-    context.publish(laid_out, uri, suite, KEYS, PARQUET_OPTIONS, also=with_manifest)
+    context.publish(laid_out, uri, suite, KEYS, PARQUET_OPTIONS, also=lambda _, made: _write_manifest(context, made))
 
 
-def _manifest(context: Context, rows: DataFrame, training: Published) -> TrainingManifest:
+def _write_manifest(context: Context, training: Published) -> None:
+    text = _manifest(context, training).model_dump_json(indent=1)
+    write_text(context.target.manifest_uri(training.version), text)
+
+
+def _manifest(context: Context, training: Published) -> TrainingManifest:
     target, space = context.target, context.target.space
     categorical, dense, sequences = inputs(space, target.group)
+    rows, known = read(context.spark, training), _final_normalisers(context)
     normalisers: dict[Split, dict[str, Normaliser]] = {
-        split: fit_normalisers(
+        split: known[split]
+        if split in known
+        else fit_normalisers(
             rows.where(F.col("available_time") < F.lit(space.cut(split))),
             training.rows,
             dense,
@@ -61,6 +74,15 @@ def _manifest(context: Context, rows: DataFrame, training: Published) -> Trainin
         tables={t.uri.rsplit("/", 1)[-1]: PinnedTable(uri=t.uri, version=t.version, rows=t.rows) for t in pinned},
         fingerprint=context.fingerprint,
     )
+
+
+def _final_normalisers(context: Context) -> dict[Split, dict[str, Normaliser]]:
+    """Of the manifest so far, those that no night changes: the rows that they were fitted on were complete."""
+    before = published(context.target.group_table("training")) if context.grow else None
+    if before is None or before.through is None:
+        return {}
+    manifest = TrainingManifest.model_validate_json(read_text(context.target.manifest_uri(before.version)))
+    return {split: manifest.normalisers[split] for split in _SPLITS if manifest.cuts[split] <= before.through}
 
 
 STAGE = Stage(

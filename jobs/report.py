@@ -72,7 +72,7 @@ def _statistics(target: Target, tables: dict[str, Published], kept: Path) -> Rep
                 unified=frames["unified"],
                 zipped=frames["zipped"],
                 evaluation=frames["evaluation"],
-                delays=conversion_delays(frames["unified"], frames["outcomes"], target.space, target.group),
+                delays=conversion_delays(frames["outcomes"], target.space, target.group),
             )
     kept.write_text(
         json.dumps({"versions": versions, "statistics": statistics.model_dump(mode="json")}), encoding="utf-8"

@@ -1,8 +1,14 @@
-"""Runs stages of the build: skips the finished ones, shows progress, checks and publishes what each one makes."""
+"""Runs stages of the build: skips the finished ones, shows progress, checks and publishes what each one makes.
+
+A stage adds to its tables what became available since they were published: the whole past in a build, a day in a
+night. Its work is the same for both.
+"""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 
 from pyspark.sql import DataFrame, SparkSession
 from rich.console import Console
@@ -10,13 +16,16 @@ from rich.console import Console
 from jobs import options
 from jobs.progress import watched
 from jobs.spark_errors import explained
-from jobs.target import Target
+from jobs.target import Target, fingerprint
 from pipelines.session import spark_session
+from pipelines.spans import Span
 from pipelines.tables import Published, publish, published, read, require
 from pipelines.warehouse import locked
+from schemas.errors import LatticeError
 from schemas.expectations import Expectation
 
 console = Console(stderr=True)
+Frames = DataFrame | Iterable[DataFrame]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,42 +40,102 @@ class Stage:
 
 @dataclass
 class Context:
-    """What a stage works with."""
+    """What a stage works with.
+
+    ``through`` is the instant before which everything is to be in its tables. ``grow``: keep what is published and add
+    what it lacks; otherwise everything is made anew.
+    """
 
     target: Target
     spark: SparkSession
     fingerprint: str
-    made: list[Published] = field(default_factory=list)
+    through: datetime
+    grow: bool = False
 
     def read(self, uri: str) -> DataFrame:
         return read(self.spark, require(uri, "lattice build"))
 
+    def lacking(self, uri: str) -> Span:
+        """The span of time that the table lacks; it is empty (its ends are one) where nothing is lacking."""
+        found = published(uri) if self.grow else None
+        if found is None:
+            return Span(None, self.through)
+        through = _grows(found, self.target)
+        return Span(through, max(self.through, through))
+
     def publish(
         self,
-        frame: DataFrame,
+        make: Callable[[Span], Frames],
         uri: str,
         suite: list[Expectation],
         keys: Sequence[str],
         options: dict[str, str] | None = None,
         also: Callable[[DataFrame, Published], None] | None = None,
+        pins: Callable[[], Mapping[str, int]] = dict,
     ) -> Published:
-        """Write, hold against the suite (and ``also``), publish; see pipelines.tables.publish."""
-        from pipelines.quality import check  # a slow import, not needed where everything is skipped
+        """Write what the table lacks, hold it against the suite (and ``also``), publish it.
 
-        name = uri.rsplit("/", 1)[-1]
+        ``make`` gives the rows of a span of time; for the rest see pipelines.tables.publish.
+        """
+        span = self.lacking(uri)
+        if span.start is not None and span.start == span.end:
+            return require(uri, "lattice build")
+        # A day, or the beginning, may well hold nothing yet; a whole build that does must be a mistake.
+        wanted = [e for e in suite if e.kind != "not_empty"] if self.grow else suite
+        before = 0 if span.start is None else require(uri, "lattice build").rows
+        check = self._check(uri, wanted, keys, also)
+        with self._shown(uri, before) as made:
+            made.append(
+                publish(
+                    make(span),
+                    uri,
+                    fingerprint=self.fingerprint,
+                    check=check,
+                    options=options,
+                    append=self.grow,
+                    through=self.through,
+                    plan=self.target.plan,
+                    pins=pins,
+                )
+            )
+        return made[0]
 
+    def replace(self, frame: DataFrame, uri: str, suite: list[Expectation], keys: Sequence[str]) -> Published:
+        """Write a table that has no times, whole."""
+        with self._shown(uri, 0) as made:
+            made.append(publish(frame, uri, fingerprint=self.fingerprint, check=self._check(uri, suite, keys, None)))
+        return made[0]
+
+    def _check(
+        self,
+        uri: str,
+        suite: list[Expectation],
+        keys: Sequence[str],
+        also: Callable[[DataFrame, Published], None] | None,
+    ) -> Callable[[DataFrame, Published], None]:
         def checked(candidate: DataFrame, version: Published) -> None:
-            check(candidate, name, suite, tuple(keys))
+            from pipelines.quality import check  # a slow import, not needed where everything is skipped
+
+            check(candidate, _name(uri), suite, tuple(keys))
             if also is not None:
                 also(candidate, version)
 
+        return checked
+
+    @contextmanager
+    def _shown(self, uri: str, before: int) -> Iterator[list[Published]]:
+        """Show progress, and at the end what was made (the block puts it into the list)."""
+        made: list[Published] = []
         started = time.monotonic()
-        with watched(console, self.spark, name):
-            made = publish(frame, uri, fingerprint=self.fingerprint, check=checked, options=options)
-        self.made.append(made)
-        seconds = time.monotonic() - started
-        console.print(f"  {name:<24} version {made.version:<4} {made.rows:>13,} rows {seconds:8.1f} s", highlight=False)
-        return made
+        with watched(console, self.spark, _name(uri)):
+            yield made
+        seconds, rows = time.monotonic() - started, made[0].rows - before
+        line = f"  {_name(uri):<24} version {made[0].version:<4} {rows:>13,} rows {seconds:8.1f} s"
+        console.print(line, highlight=False)
+
+
+def _name(uri: str) -> str:
+    return uri.rsplit("/", 1)[-1]
 
 
 def run_stages(target: Target, stages: Sequence[Stage]) -> None:
@@ -82,11 +151,44 @@ def run_stage(target: Target, stage: Stage) -> None:
     if all(table is not None and table.fingerprint == wanted for table in found):
         console.print(f"{stage.name}: skipped, its tables are finished (same input, code and configuration)")
         return
+    _work(target, stage, wanted, target.end, grow=False)
+
+
+def grow_stages(target: Target, stages: Sequence[Stage], through: datetime) -> bool:
+    """Add to every stage's tables what became available before ``through``; return whether anything was lacking."""
+    with locked(target.warehouse, target.space.name):
+        lacking = [stage for stage in stages if not _reaches(target, stage, through)]
+        for stage in lacking:
+            _work(target, stage, fingerprint("nights", target.plan, through.isoformat()), through, grow=True)
+        return bool(lacking)
+
+
+def _grows(table: Published, target: Target) -> datetime:
+    """Up to when a table holds everything.
+
+    Raises:
+        LatticeError: nothing can be added to it, because its rows were made in another way.
+    """
+    if table.through is None or table.plan != target.plan:
+        raise LatticeError(
+            table.uri,
+            "The table was built from another space file or sample, so no night can be added to it.",
+            "Build it anew with `lattice build`, or give the space and sample that it was built with.",
+        )
+    return table.through
+
+
+def _reaches(target: Target, stage: Stage, through: datetime) -> bool:
+    found = [published(uri) for uri in stage.tables(target) if uri not in target.attribute_tables.values()]
+    return all(table is not None and _grows(table, target) >= through for table in found)
+
+
+def _work(target: Target, stage: Stage, made_of: str, through: datetime, grow: bool) -> None:
     console.print(f"{stage.name}: {stage.title}")
     with explained():
         with console.status(f"{stage.name}: starting Spark"):
             spark = spark_session(stage.name)
-        stage.work(Context(target, spark, wanted))
+        stage.work(Context(target, spark, made_of, through, grow))
 
 
 def stage_command(stage: Stage) -> Callable[..., None]:

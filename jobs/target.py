@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -83,12 +84,28 @@ class Target:
         return local_path(self.group_table("models"))
 
     @cached_property
+    def plan(self) -> str:
+        """What every row of the tables is made by: the space and the sample."""
+        return fingerprint(
+            self.space.model_dump_json(by_alias=True), self.sample.model_dump_json() if self.sample else ""
+        )
+
+    @property
+    def end(self) -> datetime:
+        """What a whole build goes up to: the end of what was observed, or the last midnight (UTC)."""
+        return min(self.observed_until, datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0))
+
+    @property
+    def observed_until(self) -> datetime:
+        """The end (exclusive) of what was recorded of any objective."""
+        return max(objective.observed.end for objective in self.space.objectives.values())
+
+    @cached_property
     def fingerprints(self) -> dict[str, str]:
         """For each stage of the build what its tables depend on: code, space, sample, raw input, earlier stages."""
         code = code_fingerprint("schemas", "pipelines")
-        space = self.space.model_dump_json(by_alias=True)
-        sample = self.sample.model_dump_json() if self.sample else ""
-        chain = {"ingest": fingerprint(code, space, sample, source_identity(self.space, self.folder))}
+        raw = source_identity(self.space, self.folder)
+        chain = {"ingest": fingerprint(code, self.plan, self.end.isoformat(), raw)}
         for stage, before in (("unify", "ingest"), ("zip", "unify"), ("hold-out", "zip"), ("prepare", "hold-out")):
             chain[stage] = fingerprint(stage, self.group, chain[before])
         return chain

@@ -1,8 +1,18 @@
 """``lattice unify``: every impression with the features of all domains."""
 
+from collections.abc import Iterator
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
 from jobs import options
+from jobs.parts import parts
 from jobs.stages import Context, Stage, stage_command
-from pipelines.concatenation import KEYS, unified
+from pipelines.concatenation import KEYS, memory, unified
+from pipelines.point_in_time import remembered
+from pipelines.spans import Span
+from pipelines.tables import read_delta, require, write
+from pipelines.zipper import group_window
 from schemas.expectations import unified_suite
 
 
@@ -12,8 +22,36 @@ def _work(context: Context) -> None:
     members = impressions.where(impressions["domain"].isin(*space.group_domains(target.group)))
     events = {name: context.read(uri) for name, uri in target.event_tables.items()}
     attributes = {name: context.read(uri) for name, uri in target.attribute_tables.items()}
-    rows = unified(members, events, attributes, space)
-    context.publish(rows, target.group_table("unified"), unified_suite(space, target.group), KEYS)
+    uri, place, pins = target.group_table("unified"), target.group_table("past"), dict[str, int]()
+
+    def remember(known: DataFrame, span: Span) -> DataFrame:
+        """Write what the features remember at the end of a span, beside the table, to be pinned by it."""
+        pins["past"] = write(remembered(known, space, span), place, append=False, note=context.fingerprint)
+        return read_delta(context.spark, place, pins["past"])
+
+    def rows(span: Span) -> Iterator[DataFrame]:
+        past = None
+        if span.start is not None:
+            pinned = require(uri, "lattice build").pins.get("past")
+            before = Span(None, span.start)
+            past = (
+                remember(memory(events, attributes, space, before), before)
+                if pinned is None
+                else read_delta(context.spark, place, pinned)
+            )
+        every = parts(members, span)
+        for part in every:
+            known = memory(events, attributes, space, part, past)
+            shown = members.where(part.holds("impression_time"))
+            windowed = group_window(unified(shown, known, attributes, space, part), space, target.group)
+            # A reader of some days and windows then finds them together, and skips the rest.
+            yield windowed.sortWithinPartitions(F.to_date("impression_time"), "window")
+            # The first night that follows a build can still find out; a part cannot wait.
+            if context.grow or part is not every[-1]:
+                past = remember(known, part)
+
+    suite = unified_suite(space, target.group)
+    context.publish(rows, uri, suite, KEYS, pins=lambda: pins if context.grow else {})
 
 
 STAGE = Stage(

@@ -1,28 +1,61 @@
 """``lattice zip``: one attribution window an impression, and its labels as of that window."""
 
+from collections.abc import Iterator
+from datetime import UTC
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
 from jobs import options
+from jobs.parts import parts
 from jobs.stages import Context, Stage, stage_command
-from pipelines.attribution import zipped
+from pipelines.attribution import available_outcomes, longest_window, lookahead, zipped
 from pipelines.concatenation import KEYS
-from pipelines.labels import outcomes
-from schemas.expectations import outcomes_suite, zipped_suite
+from pipelines.late import is_delayed, late_feedback
+from pipelines.spans import Span
+from schemas.expectations import late_suite, outcomes_suite, zipped_suite
 
 
 def _work(context: Context) -> None:
-    target, space = context.target, context.target.space
-    objectives = {name: space.objectives[name] for name in space.group_objectives(target.group)}
+    target, space, group = context.target, context.target.space, context.target.group
     rows = context.read(target.group_table("unified"))
-    found = outcomes(rows, context.read(target.space_table("feedback")), objectives)
+    feedback = context.read(target.space_table("feedback"))
+
+    back, ended = longest_window(space, group), Span(None, context.through)
+
+    def found(span: Span) -> Iterator[DataFrame]:
+        for part in parts(rows, span, back):
+            near = lookahead(space, group, part).meet(ended)
+            around, answers = rows.where(near.holds("impression_time")), feedback.where(near.holds("arrival_time"))
+            yield available_outcomes(around, answers, space, group, span, part)
+
     # Published first: of a written table Spark knows the size, and need not shuffle the wide rows to join a small one.
-    context.publish(found, target.group_table("outcomes"), outcomes_suite(), ["impression_id"])
-    labelled = zipped(rows, context.read(target.group_table("outcomes")), space, target.group)
-    context.publish(labelled, target.group_table("zipped"), zipped_suite(space, target.group), KEYS)
+    outcomes = target.group_table("outcomes")
+    context.publish(found, outcomes, outcomes_suite(), ["impression_id", "window"])
+
+    def labelled(span: Span) -> Iterator[DataFrame]:
+        known = context.read(outcomes).where(span.holds("available_time"))
+        for part in parts(rows, span, back):
+            inside = part.holds("impression_time")
+            yield zipped(rows.where(inside), known.where(inside), space, group, span)
+
+    context.publish(labelled, target.group_table("zipped"), zipped_suite(space, group), KEYS)
+
+    def missed(span: Span) -> Iterator[DataFrame]:
+        first = feedback.where(span.holds("arrival_time") & is_delayed()).agg(F.min("feedback_time")).collect()[0][0]
+        if first is not None or span.start is None:
+            since = Span(first and first.replace(tzinfo=UTC) - back, context.through)
+            concerned = rows.where(since.holds("impression_time"))
+            yield late_feedback(concerned, feedback, space, group, span)
+
+    keys = ["objective", "user_id", "item_id", "time"]
+    context.publish(missed, target.group_table("late_feedback"), late_suite(), keys)
 
 
 STAGE = Stage(
     name="zip",
     title="attribution windows and labels",
-    tables=lambda target: [target.group_table("outcomes"), target.group_table("zipped")],
+    tables=lambda target: [target.group_table(name) for name in ("outcomes", "zipped", "late_feedback")],
     work=_work,
 )
 zip_windows = stage_command(STAGE)

@@ -1,28 +1,74 @@
-"""``zipped`` and ``evaluation``: unified rows with the labels of one window (DESIGN, Contracts)."""
+"""From ``unified`` to labelled rows: ``zipped`` as of each row's own window, ``evaluation`` as of the longest one.
 
-from datetime import date, datetime
+Labels become available as windows close. What becomes available in a span of time is added by the batch of that span,
+and depends on nothing that happens later.
+"""
+
+from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.labels import immediate_label, windowed_label
-from pipelines.zipper import assign_window
+from pipelines.labels import immediate_label, night_after, outcomes, windowed_label
+from pipelines.spans import EVER, Span
 from schemas.duration import format_duration, microseconds
 from schemas.space import ModelSpace
 
+_SHOWN = ("impression_id", "domain", "user_id", "item_id", "impression_time", "window")
 
-def zipped(rows: DataFrame, outcomes: DataFrame, space: ModelSpace, group: str) -> DataFrame:
-    """Each unified row once, with its ``window``, ``available_time`` and the labels as of that window.
 
-    Holds the rows whose labels are available by the end of what was observed.
+def available_outcomes(
+    rows: DataFrame, feedback: DataFrame, space: ModelSpace, group: str, span: Span, part: Span = EVER
+) -> DataFrame:
+    """The feedback behind the labels that become available in a span; one row an impression and window that got any.
+
+    ``impression_id``, ``domain``, ``impression_time``, ``window``, ``available_time``, ``assigned`` (whether the
+    window is the Zipper's; otherwise it is the longest, of an evaluation row), ``arrival_<objective>``: when the first
+    feedback that it is credited with was known, null if not by then.
+
+    Args:
+        rows: ``unified``, all that lie in the span or less than the longest window before it.
+        feedback: all that arrived in the span or less than the longest window before it.
+        part: impressions at other times are left out; what of ``rows`` and ``feedback`` lies outside its ``lookahead``
+            does not matter then.
     """
-    windows = space.groups[group].windows
-    weights: dict[date | datetime, tuple[int, ...]] | None = {
-        space.instant(w.start): w.values for w in space.groups[group].weights
-    } or None
-    assigned = assign_window(rows, windows, weights).withColumn("available_time", _available(space, group))
-    end = max(space.objectives[name].observed.end for name in space.group_objectives(group))
-    closed = assigned.where(F.col("available_time") < F.lit(end))
+    objectives = {name: space.objectives[name] for name in space.group_objectives(group)}
+    assigned, judged = becomes_zipped(space, group, span), becomes_evaluated(space, group, span)
+    shown = rows.select(*_SHOWN)
+    concerned = shown.where((assigned | judged) & part.holds("impression_time"))
+    found = outcomes(concerned, feedback, objectives, neighbours=shown)
+    longest = _longest(space, group)
+    pairs = F.array(
+        F.when(assigned, _pair(F.col("window"), _available(space, group), True)),
+        F.when(judged & ~F.col("window").eqNullSafe(longest), _pair(longest, _closed(space, group), False)),
+    )
+    # One row an impression on either side.
+    each = (
+        concerned.join(found, on="impression_id", how="inner")
+        .withColumn("_pair", F.explode(F.filter(pairs, lambda pair: pair.isNotNull())))
+        .drop("window")
+        .select("*", "_pair.*")
+    )
+    arrivals = {}
+    for name, objective in objectives.items():
+        arrival = F.col(f"arrival_{name}")
+        in_time = arrival <= F.col("available_time") if objective.windows else arrival < night_after("available_time")
+        arrivals[f"arrival_{name}"] = F.when(in_time, arrival)
+    any_arrival = reduce(or_, (F.col(column).isNotNull() for column in arrivals))
+    keys = ("impression_id", "domain", "impression_time", "window", "available_time", "assigned")
+    return each.select(*keys, *(column.alias(name) for name, column in arrivals.items())).where(any_arrival)
+
+
+def zipped(rows: DataFrame, found: DataFrame, space: ModelSpace, group: str, span: Span) -> DataFrame:
+    """The unified rows whose window closes in a span, with ``available_time`` and the labels as of that window.
+
+    Args:
+        rows: ``unified``.
+        found: ``available_outcomes`` of that span.
+    """
+    closed = rows.where(becomes_zipped(space, group, span)).withColumn("available_time", _available(space, group))
     labels = []
     for name in space.group_objectives(group):
         objective = space.objectives[name]
@@ -34,21 +80,19 @@ def zipped(rows: DataFrame, outcomes: DataFrame, space: ModelSpace, group: str) 
             chosen = F.col("window") == format_duration(window)
             label = F.when(chosen, windowed_label(name, objective, window)).otherwise(label)
         labels.append(label.alias(f"label_{name}"))
-    return _with_labels(closed, outcomes, rows.columns, ["window", "available_time"], labels)
+    return _with_labels(closed, found.where("assigned"), rows.columns, ["available_time"], labels)
 
 
-def evaluation(rows: DataFrame, outcomes: DataFrame, space: ModelSpace, group: str) -> DataFrame:
-    """The unified rows of the evaluation ranges whose longest window has closed, with every objective's oracle label.
+def evaluation(rows: DataFrame, found: DataFrame, space: ModelSpace, group: str, span: Span) -> DataFrame:
+    """The unified rows of the evaluation ranges whose longest window closes in a span, with the oracle labels.
 
-    ``split`` says which range; ``window`` is the longest, ``available_time`` when it closed.
+    ``split`` says which range; ``window`` is the longest, ``available_time`` when it closed. Arguments as of
+    ``zipped``.
     """
-    windows = space.groups[group].windows
-    longest = F.lit(format_duration(windows[-1]) if windows else None).cast("string")
-    length = microseconds(windows[-1]) if windows else 0
-    available = F.timestamp_micros(F.unix_micros("impression_time") + length)
-    held = rows.withColumns({"split": _split(space), "window": longest, "available_time": available})
-    end = max(space.objectives[name].observed.end for name in space.group_objectives(group))
-    held = held.where(F.col("split").isNotNull() & (F.col("available_time") < F.lit(end)))
+    longest = _longest(space, group)
+    held = rows.where(becomes_evaluated(space, group, span)).withColumns(
+        {"split": _split(space), "window": longest, "available_time": _closed(space, group)}
+    )
     labels = []
     for name in space.group_objectives(group):
         objective = space.objectives[name]
@@ -56,14 +100,66 @@ def evaluation(rows: DataFrame, outcomes: DataFrame, space: ModelSpace, group: s
             labels.append(immediate_label(name, objective))
         else:
             labels.append(windowed_label(name, objective, objective.oracle))
-    return _with_labels(held, outcomes, rows.columns, ["split", "window", "available_time"], labels)
+    by_then = found.where(F.col("window").eqNullSafe(longest))
+    return _with_labels(held, by_then, rows.columns, ["split", "available_time"], labels)
+
+
+def longest_window(space: ModelSpace, group: str) -> timedelta:
+    """How long after its impression the last label of a row becomes available."""
+    windows = space.groups[group].windows
+    return windows[-1] if windows else timedelta(0)
+
+
+def lookahead(space: ModelSpace, group: str, part: Span) -> Span:
+    """When all that decides the labels of a part's impressions has happened and arrived."""
+    return Span(part.start, part.end and part.end + longest_window(space, group) + timedelta(days=1))
 
 
 def _with_labels(
-    rows: DataFrame, outcomes: DataFrame, columns: list[str], added: list[str], labels: list[Column]
+    rows: DataFrame, found: DataFrame, columns: list[str], added: list[str], labels: list[Column]
 ) -> DataFrame:
-    # One row an impression in outcomes: the join keeps the number of rows.
-    return rows.join(outcomes, on="impression_id", how="left").select(*columns, *added, *labels)
+    arrivals = [column for column in found.columns if column.startswith("arrival_")]
+    # One row an impression and window in the outcomes: the join keeps the number of rows.
+    joined = rows.join(found.select("impression_id", *arrivals), on="impression_id", how="left")
+    return joined.select(*columns, *added, *labels)
+
+
+def _pair(window: Column, available: Column, assigned: bool) -> Column:
+    return F.struct(
+        window.alias("window"), available.alias("available_time"), F.lit(assigned).alias("assigned")
+    )  # fmt: skip
+
+
+def _longest(space: ModelSpace, group: str) -> Column:
+    windows = space.groups[group].windows
+    return F.lit(format_duration(windows[-1]) if windows else None).cast("string")
+
+
+def _closed(space: ModelSpace, group: str) -> Column:
+    """When the longest window closes."""
+    windows = space.groups[group].windows
+    return F.timestamp_micros(F.unix_micros("impression_time") + (microseconds(windows[-1]) if windows else 0))
+
+
+def becomes_zipped(space: ModelSpace, group: str, span: Span) -> Column:
+    """Whether the row's own window closes in the span: comparisons with constants, so that files can be skipped."""
+    windows = space.groups[group].windows
+    if not windows:
+        return span.holds("impression_time")
+    return reduce(
+        or_,
+        (
+            (F.col("window") == format_duration(window)) & span.back(window).holds("impression_time")
+            for window in windows
+        ),
+    )
+
+
+def becomes_evaluated(space: ModelSpace, group: str, span: Span) -> Column:
+    """Whether the row is of an evaluation range, and its longest window closes in the span."""
+    windows = space.groups[group].windows
+    closing = span.back(windows[-1]) if windows else span
+    return _split(space).isNotNull() & closing.holds("impression_time")
 
 
 def _available(space: ModelSpace, group: str) -> Column:
@@ -76,6 +172,6 @@ def _available(space: ModelSpace, group: str) -> Column:
 
 def _split(space: ModelSpace) -> Column:
     def within(bounds: tuple[datetime, datetime]) -> Column:
-        return (F.col("impression_time") >= F.lit(bounds[0])) & (F.col("impression_time") < F.lit(bounds[1]))
+        return Span(*bounds).holds("impression_time")
 
     return F.when(within(space.range_of("validation")), "validation").when(within(space.range_of("test")), "test")

@@ -9,48 +9,45 @@ from collections.abc import Iterable, Mapping
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.history import history_features
-from pipelines.ids import hashed_id, joint_key
-from pipelines.sequences import sequence_feature
+from pipelines import point_in_time
+from pipelines.ids import hashed_id
+from pipelines.spans import Span
 from schemas.features import attribute_column, categorical_columns, dense_columns, sequence_columns
-from schemas.space import Categorical, Dense, History, ModelSpace
+from schemas.space import Categorical, Dense, ModelSpace
 
-_USER, _KEY = "_user", "_key"
 KEYS = ("impression_id", "domain", "user_id", "item_id", "impression_time")
 
 
+def memory(
+    events: Mapping[str, DataFrame],
+    attributes: Mapping[str, DataFrame],
+    space: ModelSpace,
+    span: Span,
+    past: DataFrame | None = None,
+) -> DataFrame:
+    """What happened in a span, as the features of its impressions need it (pipelines.point_in_time).
+
+    Args:
+        events: by name, with ``user_id``, ``item_id``, ``event_time``, ``arrival_time`` and declared columns.
+        attributes: by name, one row a key.
+        past: what was ``remembered`` at the start of the span; None if that is the beginning.
+    """
+    logs = {name: _with_attributes(log, attributes, space, _event_paths(space, name)) for name, log in events.items()}
+    return point_in_time.memory(logs, space, span, past)
+
+
 def unified(
-    impressions: DataFrame, events: Mapping[str, DataFrame], attributes: Mapping[str, DataFrame], space: ModelSpace
+    impressions: DataFrame, known: DataFrame, attributes: Mapping[str, DataFrame], space: ModelSpace, span: Span
 ) -> DataFrame:
     """The unified table: the impression's keys, then every feature column of the space (schemas.features).
 
     Args:
         impressions: of all domains, with every declared column (null where a domain lacks it).
-        events: by name, with ``user_id``, ``item_id``, ``event_time``, ``arrival_time`` and declared columns.
+        known: the memory of a span that they lie in.
         attributes: by name, one row a key.
     """
     rows = _with_attributes(impressions, attributes, space, _impression_paths(space))
-    rows = rows.withColumn(_USER, joint_key("user_id"))
-    logs = {
-        name: _with_attributes(log, attributes, space, _event_paths(space, name)).withColumn(
-            _USER, joint_key("user_id")
-        )
-        for name, log in events.items()
-    }
-    for keys, histories in _by_keys(space).items():
-        # Keys of one user are laid out by user: their joins need no shuffle of the rows.
-        cluster = [_USER, _KEY] if "user_id" in keys else [_KEY]
-        rows = rows.withColumn(_KEY, joint_key(*keys))
-        used = {history.events for history in histories.values()}
-        measured = history_features(
-            rows, {name: logs[name].withColumn(_KEY, joint_key(*keys)) for name in used}, cluster, histories
-        )
-        # One row a (cluster, impression_time): the join keeps the number of rows.
-        rows = rows.join(measured, on=[*cluster, "impression_time"], how="left")
-    for name, sequence in space.features.sequence.items():
-        # One row a (user, impression_time). Last, so that the arrays are not shuffled.
-        found = sequence_feature(rows, logs[sequence.events], _USER, name, sequence)
-        rows = rows.join(found, on=[_USER, "impression_time"], how="left")
+    rows = point_in_time.with_features(rows, known, space, span)
     # Ratios divide other features as they are before zeroing.
     measured_rows = rows.select("*", *_ratios(space))
     return measured_rows.select(*KEYS, *_categorical(space), *_dense(space), *_sequences(space))
@@ -83,17 +80,6 @@ def _with_attributes(
         )
         rows = rows.join(facts, on=key, how="left")
     return rows
-
-
-def _by_keys(space: ModelSpace) -> dict[tuple[str, ...], dict[str, History]]:
-    """The histories grouped by their keys: one pass over the timeline serves all that share them.
-
-    Those without the user come first: after them the rows are laid out by user once, and stay so.
-    """
-    grouped: dict[tuple[str, ...], dict[str, History]] = {}
-    for name, history in space.features.history.items():
-        grouped.setdefault(tuple(attribute_column(key) for key in history.keys), {})[name] = history
-    return dict(sorted(grouped.items(), key=lambda entry: "user_id" in entry[0]))
 
 
 def _ratios(space: ModelSpace) -> list[Column]:

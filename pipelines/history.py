@@ -1,96 +1,198 @@
 """Point-in-time aggregates: what a key's events amounted to just before each impression.
 
-One running window a set of keys: events and impression times in one timeline, and for each horizon h the difference
-of two running totals, up to t and up to t - h. Both are unbounded-preceding frames, which Spark advances
-incrementally, so the cost is linear in rows whatever the horizons. An event counts if it had arrived in [t - h, t).
+An event counts in horizon h if it had arrived in [t - h, t). A ``Ledger`` holds the histories that share their keys,
+and says which running totals they need; ``pipelines.timelines`` computes them. The totals of a key at an instant are
+its balance: a night reads the balances, the events that arrive and those that expire, and nothing in between.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import reduce
 
-from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F
+import numpy as np
+from numpy.typing import NDArray
 
+from pipelines.timelines import NEVER_FIRST, NEVER_LAST, Axis, Floats, Log, Longs
 from schemas.duration import microseconds
 from schemas.features import history_measures
 from schemas.space import History
 
 # Sums run over whole numbers of 1/10,000: exact, whatever the order of rows.
-_SCALE = 10_000
+SCALE = 10_000
 _DAY = 86_400_000_000
 
 
-def history_features(
-    points: DataFrame, events: Mapping[str, DataFrame], keys: list[str], histories: Mapping[str, History]
-) -> DataFrame:
-    """One row a distinct (keys, impression_time) of ``points`` with the measures of ``histories`` (float).
+@dataclass(frozen=True)
+class Total:
+    """A running total: of which log, which of its columns (0 counts events), over which horizon (None: all time)."""
 
-    Args:
-        points: has the key columns and ``impression_time``; rows with a null key are left out.
-        events: by name; each has the key columns, ``event_time``, ``arrival_time`` and the columns that are summed.
-        keys: the key columns that all of ``histories`` share. The result is partitioned by the first one alone, so
-            that it meets other sets that begin with it without another shuffle.
-        histories: the declarations, by feature name. Counts and sums are 0 where nothing had happened; recency and
-            gap (days) are null.
-    """
-    streams = sorted({history.events for history in histories.values()})
-    summed = {s: sorted({c for h in histories.values() if h.events == s for c in h.sums}) for s in streams}
-    timeline = [points.select(*keys, F.unix_micros("impression_time").alias("_at"), F.lit(True).alias("_point"))]
-    timeline[0] = timeline[0].distinct()
-    for stream in streams:
-        timeline.append(
-            events[stream].select(
-                *keys,
-                F.unix_micros("arrival_time").alias("_at"),
-                F.lit(False).alias("_point"),
-                F.unix_micros("event_time").alias(f"_{stream}_time"),
-                F.lit(1).cast("long").alias(f"_{stream}_count"),
-                *(
-                    F.round(F.col(column).cast("double") * _SCALE).cast("long").alias(f"_{stream}_{column}")
-                    for column in summed[stream]
-                ),
-            )
+    stream: int
+    column: int
+    lag: int | None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A dense feature made of totals, or of a log's first and last times."""
+
+    name: str
+    kind: str
+    stream: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The histories of one set of keys, as positions: what a worker needs, and nothing else."""
+
+    keys: tuple[str, ...]
+    streams: tuple[str, ...]
+    summed: tuple[tuple[str, ...], ...]
+    """For each stream the event columns that are summed."""
+    totals: tuple[Total, ...]
+    measures: tuple[Measure, ...]
+
+    @classmethod
+    def of(cls, keys: tuple[str, ...], histories: Mapping[str, History]) -> "Ledger":
+        streams = tuple(sorted({history.events for history in histories.values()}))
+        summed = tuple(
+            tuple(sorted({c for h in histories.values() if h.events == stream for c in h.sums})) for stream in streams
         )
-    rows = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), timeline)
-    for key in keys:
-        rows = rows.where(F.col(key).isNotNull())
-    rows = rows.repartition(keys[0])
-    # Named first, filtered after: the filter must not reach below the window.
-    measured = rows.select(*keys, "_at", "_point", *_measures(keys, histories))
-    return measured.where("_point").select(
-        *keys, F.timestamp_micros("_at").alias("impression_time"), *_columns(histories)
-    )
+        totals: list[Total] = []
+        measures = []
+
+        def position(total: Total) -> int:
+            if total not in totals:
+                totals.append(total)
+            return totals.index(total)
+
+        for name, history in histories.items():
+            stream = streams.index(history.events)
+            for column, (measure, horizon) in history_measures(name, history).items():
+                lag = microseconds(horizon) if isinstance(horizon, timedelta) else None
+                what = 0 if measure in ("count", "recency", "gap") else 1 + summed[stream].index(measure)
+                kind = measure if measure in ("count", "recency", "gap") else "sum"
+                measures.append(Measure(column, kind, stream, position(Total(stream, what, lag))))
+        return cls(keys, streams, summed, tuple(totals), tuple(measures))
+
+    def lags(self, stream: int) -> list[timedelta]:
+        """The horizons after which a stream's events leave a total."""
+        found = {total.lag for total in self.totals if total.stream == stream and total.lag is not None}
+        return [timedelta(microseconds=lag) for lag in sorted(found)]
+
+    @property
+    def width(self) -> int:
+        """How many numbers a balance is: the totals, then the first and the last time of each stream."""
+        return len(self.totals) + 2 * len(self.streams)
+
+    def nothing(self) -> Longs:
+        """The balance of a key that nothing has happened to."""
+        ends = [NEVER_FIRST, NEVER_LAST] * len(self.streams)
+        return np.array([0] * len(self.totals) + ends, np.int64)
 
 
-def _columns(histories: Mapping[str, History]) -> list[str]:
-    return [column for name, history in histories.items() for column in history_measures(name, history)]
+@dataclass(frozen=True)
+class Moves:
+    """The events of one stream that arrived or expired in a span: keys, arrivals, times, (events, columns) values."""
+
+    keys: Longs
+    arrived: Longs
+    times: Longs
+    values: Longs
 
 
-def _measures(keys: list[str], histories: Mapping[str, History]) -> list[Column]:
-    ordered = Window.partitionBy(*keys).orderBy("_at")
-    before = ordered.rangeBetween(Window.unboundedPreceding, -1)
+@dataclass(frozen=True)
+class Books:
+    """A ledger's events of a span and the balances at its start (microseconds; None: the beginning)."""
 
-    def total(column: str, horizon: str | timedelta | None) -> Column:
-        running = F.coalesce(F.sum(column).over(before), F.lit(0))
-        if not isinstance(horizon, timedelta):
-            return running
-        older = ordered.rangeBetween(Window.unboundedPreceding, -microseconds(horizon) - 1)
-        return running - F.coalesce(F.sum(column).over(older), F.lit(0))
+    ledger: Ledger
+    start: int | None
+    moves: tuple[Moves, ...]
+    balance_keys: Longs
+    balances: Longs
+    """(keys, ``ledger.width``)."""
 
-    measures = []
-    for name, history in histories.items():
-        time, count = f"_{history.events}_time", f"_{history.events}_count"
-        first, last = F.min(time).over(before), F.max(time).over(before)
-        for column, (measure, horizon) in history_measures(name, history).items():
-            if measure == "recency":
-                value = (F.col("_at") - last) / _DAY
-            elif measure == "gap":
-                several = total(count, None) > 1
-                value = F.when(several, (last - first) / (total(count, None) - 1) / _DAY)
-            elif measure == "count":
-                value = total(count, horizon)
-            else:
-                value = total(f"_{history.events}_{measure}", horizon) / _SCALE
-            measures.append(value.cast("float").alias(column))
-    return measures
+    def keys(self) -> Longs:
+        found: Longs = np.unique(np.concatenate([self.balance_keys, *(part.keys for part in self.moves)]))
+        return found
+
+    def at(self, keys: Longs, times: Longs) -> Longs:
+        """(pairs, ``ledger.width``): what each key had amounted to just before each time, all within the span."""
+        found = np.empty((keys.size, self.ledger.width), np.int64)
+        unique = np.unique(keys)
+        reach = _reach(times, *(part.arrived for part in self.moves), *(part.times for part in self.moves))
+        # As many keys at once as fit on an axis.
+        chunk = max(1, 2**61 // reach)
+        for first in range(0, unique.size, chunk):
+            some = unique[first : first + chunk]
+            held = (keys >= some[0]) & (keys <= some[-1])
+            found[held] = self._at(keys[held], times[held])
+        return found
+
+    def _at(self, keys: Longs, times: Longs) -> Longs:
+        known = np.unique(keys)
+        found = self._opening(keys)
+        ends = len(self.ledger.totals)
+        for stream, every in enumerate(self.moves):
+            held = np.isin(every.keys, known)
+            part = Moves(every.keys[held], every.arrived[held], every.times[held], every.values[held])
+            axis = Axis.of(known, times, part.arrived, part.times)
+            counted = np.concatenate([np.ones((part.keys.size, 1), np.int64), part.values], axis=1)
+            log = Log.of(axis, part.keys, part.arrived, part.times, counted)
+            ranks, _ = axis.rank(keys)
+            entered = log.change(ranks, self.start, times)
+            left = {
+                lag: log.change(ranks, self.start, times, lag)
+                for lag in {total.lag for total in self.ledger.totals if total.stream == stream and total.lag}
+                if lag is not None
+            }
+            for position, total in enumerate(self.ledger.totals):
+                if total.stream == stream:
+                    found[:, position] += entered[:, total.column]
+                    if total.lag is not None:
+                        found[:, position] -= left[total.lag][:, total.column]
+            first, last = ends + 2 * stream, ends + 2 * stream + 1
+            found[:, first] = np.minimum(found[:, first], log.first(ranks, times))
+            found[:, last] = np.maximum(found[:, last], log.last(ranks, times))
+        return found
+
+    def _opening(self, keys: Longs) -> Longs:
+        if not self.balance_keys.size:
+            return np.tile(self.ledger.nothing(), (keys.size, 1))
+        order = np.argsort(self.balance_keys)
+        ordered = self.balance_keys[order]
+        places = np.minimum(np.searchsorted(ordered, keys), ordered.size - 1)
+        found: Longs = self.balances[order[places]]
+        found[ordered[places] != keys] = self.ledger.nothing()
+        return found
+
+
+def measured(ledger: Ledger, found: Longs, times: Longs) -> dict[str, tuple[Floats, NDArray[np.bool_]]]:
+    """Each measure's values and where they are unknown, from ``Books.at``.
+
+    Counts and sums are 0 where nothing had happened; recency and gap (days) are unknown there.
+    """
+    ends = len(ledger.totals)
+    values = {}
+    for measure in ledger.measures:
+        total = found[:, measure.total]
+        first, last = found[:, ends + 2 * measure.stream], found[:, ends + 2 * measure.stream + 1]
+        unknown = np.zeros(times.shape, bool)
+        match measure.kind:
+            case "count":
+                value = total.astype(np.float64)
+            case "sum":
+                value = total / SCALE
+            case "recency":
+                unknown = last == NEVER_LAST
+                value = (times - np.where(unknown, times, last)) / _DAY
+            case _:
+                unknown = total < 2
+                value = np.where(unknown, 0, last - first) / np.where(unknown, 1, total - 1) / _DAY
+        values[measure.name] = (value.astype(np.float32), unknown)
+    return values
+
+
+def _reach(*times: Longs) -> int:
+    found = [part for part in times if part.size]
+    return max((int(part.max()) for part in found), default=0) - min((int(part.min()) for part in found), default=0) + 2

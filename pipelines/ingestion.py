@@ -1,12 +1,15 @@
 """From a source's tables to the space's: ``impressions`` and ``feedback`` of all domains, each in one frame."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.ids import impression_id
+from pipelines.spans import EVER, Span
+from schemas.duration import microseconds
 from schemas.errors import LatticeError
 from schemas.space import ModelSpace
 
@@ -32,11 +35,16 @@ def all_impressions(impressions: Mapping[str, DataFrame], space: ModelSpace) -> 
     return reduce(DataFrame.unionByName, parts)
 
 
-def all_feedback(feedback: Mapping[str, DataFrame], impressions: DataFrame) -> DataFrame:
-    """One row a feedback: its objective, keys and times, and the impression it answers, if it names one.
+def all_feedback(
+    feedback: Mapping[str, DataFrame], impressions: DataFrame, space: ModelSpace, span: Span = EVER
+) -> DataFrame:
+    """One row a feedback that arrived in a span: its objective, keys and times, and the impression it answers, if any.
 
-    ``answered_time`` is that impression's time; null too where no such impression is known.
+    ``answered_time`` is that impression's time; null where no such impression is known, or it is so old that no label
+    can depend on the answer.
     """
+    longest = max((w for objective in space.objectives.values() for w in objective.windows), default=timedelta(0))
+    memory = longest + timedelta(days=1)
     parts = [
         rows.select(
             F.lit(objective).alias("objective"),
@@ -47,13 +55,22 @@ def all_feedback(feedback: Mapping[str, DataFrame], impressions: DataFrame) -> D
             _answered_id(F.col("domain"), F.col("source_key")).alias("impression_id"),
             "value",
         )
-        for objective, rows in feedback.items()
+        for objective, rows in ((name, rows.where(span.holds("arrival_time"))) for name, rows in feedback.items())
     ]
     rows = reduce(DataFrame.unionByName, parts)
     # impression_id is unique there (a suite holds it): the join keeps the number of rows.
-    answered = impressions.select("impression_id", F.col("impression_time").alias("answered_time"))
+    recent = impressions.where(Span(span.start and span.start - memory, None).holds("impression_time"))
+    answered = recent.select("impression_id", F.col("impression_time").alias("answered_time"))
+    is_recent = F.unix_micros("arrival_time") - F.unix_micros("answered_time") <= microseconds(memory)
     return rows.join(answered, on="impression_id", how="left").select(
-        "objective", "user_id", "item_id", "feedback_time", "arrival_time", "impression_id", "answered_time", "value"
+        "objective",
+        "user_id",
+        "item_id",
+        "feedback_time",
+        "arrival_time",
+        "impression_id",
+        F.when(is_recent, F.col("answered_time")).alias("answered_time"),
+        "value",
     )
 
 

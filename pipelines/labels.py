@@ -16,19 +16,29 @@ from pipelines.ids import joint_key
 from schemas.duration import microseconds
 from schemas.space import Objective
 
+_NARROW = ("impression_id", "domain", "user_id", "item_id", "impression_time")
 
-def outcomes(impressions: DataFrame, feedback: DataFrame, objectives: Mapping[str, Objective]) -> DataFrame:
+
+def outcomes(
+    impressions: DataFrame,
+    feedback: DataFrame,
+    objectives: Mapping[str, Objective],
+    neighbours: DataFrame | None = None,
+) -> DataFrame:
     """One row an impression that got any feedback: ``impression_id``, ``arrival_<objective>`` (timestamp, nullable).
 
     Args:
         impressions: ``impression_id`` (unique), ``domain``, ``user_id``, ``item_id``, ``impression_time``.
         feedback: ``objective``, ``user_id``, ``item_id``, ``feedback_time``, ``arrival_time``, ``impression_id``
             (null where feedback does not name the impression it answers).
+        neighbours: all impressions among which feedback with ``attribution: last`` looks for the last one; default:
+            ``impressions``. Others of them may be in the result too.
     """
-    narrow = impressions.select("impression_id", "domain", "user_id", "item_id", "impression_time")
+    narrow = impressions.select(*_NARROW)
+    around = narrow if neighbours is None else neighbours.select(*_NARROW)
     parts = [
         _first_arrival(
-            narrow.where(F.col("domain").isin(*objective.domains)),
+            (around if objective.attribution == "last" else narrow).where(F.col("domain").isin(*objective.domains)),
             feedback.where(F.col("objective") == name),
             objective,
         ).select("impression_id", F.lit(name).alias("objective"), "arrival")
@@ -53,11 +63,19 @@ def windowed_label(name: str, objective: Objective, window: timedelta) -> Column
     return _label(name, objective, known, F.col(f"arrival_{name}") <= end)
 
 
-def immediate_label(name: str, objective: Objective) -> Column:
-    """The label of an immediate objective: whether any feedback names the impression, whatever its time."""
+def immediate_label(name: str, objective: Objective, available: str = "available_time") -> Column:
+    """The label of an immediate objective: whether any feedback names the impression, whatever its time.
+
+    It counts if it had arrived by the end of the (UTC) day on which the row became available: that night publishes it.
+    """
     time, observed = F.col("impression_time"), objective.observed
     known = (time >= F.lit(observed.start)) & (time < F.lit(observed.end))
-    return _label(name, objective, known, F.col(f"arrival_{name}").isNotNull())
+    return _label(name, objective, known, F.col(f"arrival_{name}") < night_after(available))
+
+
+def night_after(time: str) -> Column:
+    """The midnight (UTC) that ends the day of a time: what had arrived by then, that day's night publishes."""
+    return F.date_trunc("day", time) + F.expr("INTERVAL 1 DAY")
 
 
 def _label(name: str, objective: Objective, known: Column, happened: Column) -> Column:

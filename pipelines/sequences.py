@@ -1,57 +1,84 @@
 """Event sequences: the last N events of a user that had arrived strictly before each impression, newest first.
 
-Events are numbered along the user's timeline; a point's sequence is the range of the last N numbers. That is exact
-whatever lies between, and costs N a row, not the user's whole past.
+The last N events of each user at an instant are all that later sequences need of what came before.
 """
 
-from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F
+from dataclasses import dataclass
 
-from pipelines.ids import hashed_id
-from schemas.features import attribute_column
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.timelines import Axis, Floats, Log, Longs, newest
 from schemas.space import Sequence
 
 _DAY = 86_400_000_000
 
 
-def sequence_feature(points: DataFrame, events: DataFrame, key: str, name: str, sequence: Sequence) -> DataFrame:
-    """One row a distinct (``key``, impression_time) of ``points`` with the arrays ``<name>_<field>``.
+@dataclass(frozen=True)
+class Shape:
+    """A declared sequence, as a worker needs it."""
 
-    ``key`` is the column that says whose timeline it is. ``events`` has it, ``item_id``, ``event_time``,
-    ``arrival_time`` and every column that the fields name (an attribute ``a.b`` as ``_a_b``). Events of one instant
-    are ordered by their own values, so the order of rows does not matter.
-    """
-    fields = {
-        **{
-            field: hashed_id(part.id_space, F.col(attribute_column(part.column)))
-            for field, part in sequence.ids.items()
-        },
-        **{column: F.coalesce(F.col(column).cast("float"), F.lit(0.0).cast("float")) for column in sequence.dense},
-    }
-    point_rows = points.select(key, F.unix_micros("impression_time").alias("_at")).distinct()
-    event_rows = events.select(
-        key,
-        F.unix_micros("arrival_time").alias("_at"),
-        F.struct(F.unix_micros("event_time").alias("_time"), *(v.alias(k) for k, v in fields.items())).alias("_event"),
-    )
-    rows = point_rows.unionByName(event_rows, allowMissingColumns=True).where(F.col(key).isNotNull())
-    # At one instant the point (null event) comes first: what arrives with the impression is not before it.
-    timeline = Window.partitionBy(key).orderBy("_at", F.col("_event").asc_nulls_first())
-    numbered = rows.withColumn(
-        "_number", F.count("_event").over(timeline.rowsBetween(Window.unboundedPreceding, Window.currentRow))
-    )
-    latest = Window.partitionBy(key).orderBy("_number").rangeBetween(1 - sequence.length, 0)
-    found = numbered.withColumn("_events", F.collect_list("_event").over(latest))
-    newest_first = found.where("_event is null").select(
-        key, "_at", F.reverse(F.array_sort(F.col("_events"))).alias("_events")
-    )
-    return newest_first.select(
-        key,
-        F.timestamp_micros("_at").alias("impression_time"),
-        *(F.col(f"_events.{field}").alias(f"{name}_{field}") for field in fields),
-        *([_ages().alias(f"{name}_age")] if sequence.age else []),
-    )
+    name: str
+    length: int
+    ids: tuple[str, ...]
+    dense: tuple[str, ...]
+    age: bool
+
+    @classmethod
+    def of(cls, name: str, sequence: Sequence) -> "Shape":
+        return cls(name, sequence.length, tuple(sequence.ids), sequence.dense, sequence.age)
 
 
-def _ages() -> Column:
-    return F.transform("_events", lambda event: ((F.col("_at") - event["_time"]) / _DAY).cast("float"))
+@dataclass(frozen=True)
+class Happened:
+    """Events of a span, with the last ones before it: users, arrivals, times, (events, ids), (events, numbers)."""
+
+    users: Longs
+    arrived: Longs
+    times: Longs
+    ids: Longs
+    dense: Floats
+
+    def in_order(self) -> tuple["Happened", Longs, Log]:
+        """Sorted by user, arrival and their own values; the rank of each by its own values; the log of them."""
+        # Events of one instant are ordered by their own values, so the order of rows does not matter.
+        by_value = np.lexsort((*self.dense.T[::-1], *self.ids.T[::-1], self.times))
+        rank = np.empty(by_value.size, np.int64)
+        rank[by_value] = np.arange(by_value.size)
+        order = np.lexsort((rank, self.arrived, self.users))
+        part = Happened(
+            self.users[order], self.arrived[order], self.times[order], self.ids[order], self.dense[order]
+        )  # fmt: skip
+        axis = Axis.of(part.users, part.arrived)
+        log = Log.of(axis, part.users, part.arrived, part.times, np.zeros((order.size, 0), np.int64))
+        return part, rank[order], log
+
+
+@dataclass(frozen=True)
+class Found:
+    """Sequences of some (user, time) pairs: ``counts`` events each, then all their fields, one pair after the other."""
+
+    counts: Longs
+    ids: Longs
+    dense: Floats
+    ages: Floats
+    """Days from the event to the time of the pair."""
+
+
+def sequences(shape: Shape, happened: Happened, users: Longs, times: Longs) -> Found:
+    """The last events before each pair, newest first."""
+    part, rank, log = happened.in_order()
+    ranks, present = log.axis.rank(users)
+    positions, known = newest(log, rank, ranks, times, shape.length)
+    known &= present[:, None]
+    flat: NDArray[np.int64] = positions[known]
+    ages = (np.broadcast_to(times[:, None], positions.shape)[known] - part.times[flat]) / _DAY
+    return Found(known.sum(axis=1), part.ids[flat], part.dense[flat], ages.astype(np.float32))
+
+
+def latest(shape: Shape, happened: Happened) -> Happened:
+    """The last events of each user."""
+    part = happened.in_order()[0]
+    ends = np.searchsorted(part.users, part.users, side="right")
+    kept = ends - np.arange(part.users.size) <= shape.length
+    return Happened(part.users[kept], part.arrived[kept], part.times[kept], part.ids[kept], part.dense[kept])

@@ -5,8 +5,10 @@ it in the table's properties, in one commit; readers take the version that is na
 its checks, or whose writer was killed, is never read. A failed candidate is undone, for readers from outside.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from urllib.parse import urlparse
 
 from deltalake import DeltaTable
@@ -15,17 +17,23 @@ from pyspark.sql import DataFrame, SparkSession
 
 from schemas.errors import LatticeError
 
-_PUBLISHED, _FINGERPRINT = "lattice.published", "lattice.fingerprint"
+_PUBLISHED, _FINGERPRINT, _DETAILS = "lattice.published", "lattice.fingerprint", "lattice.details"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """The version of a table that readers may take, and the fingerprint of what made it."""
+    """The version of a table that readers may take, and what it was made of."""
 
     uri: str
     version: int
     fingerprint: str
     rows: int
+    through: datetime | None = None
+    """It holds what was available before this instant (with a zone); None if it does not grow by time."""
+    plan: str = ""
+    """The fingerprint of the space and sample that rows may be appended under."""
+    pins: Mapping[str, int] = field(default_factory=dict)
+    """Versions of other tables that belong to this one."""
 
 
 def published(uri: str) -> Published | None:
@@ -38,8 +46,16 @@ def published(uri: str) -> Published | None:
     if _PUBLISHED not in properties:
         return None
     version = int(properties[_PUBLISHED])
-    rows = DeltaTable(uri, version=version).count()
-    return Published(uri=uri, version=version, fingerprint=properties[_FINGERPRINT], rows=rows)
+    details = json.loads(properties.get(_DETAILS, "{}"))
+    through = details.pop("through", None)
+    return Published(
+        uri=uri,
+        version=version,
+        fingerprint=properties[_FINGERPRINT],
+        rows=DeltaTable(uri, version=version).count(),
+        through=through and datetime.fromisoformat(through),
+        **details,
+    )
 
 
 def require(uri: str, made_by: str) -> Published:
@@ -70,42 +86,105 @@ def files(table: Published) -> list[str]:
     return sorted(DeltaTable(table.uri, version=table.version).file_uris())
 
 
+def write(frame: DataFrame, uri: str, *, append: bool, note: str, options: Mapping[str, str] | None = None) -> int:
+    """Write a version that nobody reads until a publication names or pins it; return its number."""
+    writer = frame.write.format("delta").mode("append" if append else "overwrite")
+    if not append:
+        writer = writer.option("overwriteSchema", "true")
+    writer.options(**{"compression": "zstd", "userMetadata": f"lattice {note}", **(options or {})}).save(uri)
+    return DeltaTable(uri).version()
+
+
 def publish(
-    frame: DataFrame,
+    frames: DataFrame | Iterable[DataFrame],
     uri: str,
     *,
     fingerprint: str,
     check: Callable[[DataFrame, Published], None],
-    options: dict[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
+    append: bool = False,
+    through: datetime | None = None,
+    plan: str = "",
+    pins: Callable[[], Mapping[str, int]] = dict,
 ) -> Published:
-    """Write ``frame`` as the next version of the table, check what was written, and publish it.
+    """Write ``frames`` as the next version of the table, check what was written, and publish it.
 
     Args:
-        frame: the whole table.
+        frames: the rows, in one or more parts (a table too large for one job is written in several).
         uri: the table's folder.
         fingerprint: identifies input, code and configuration; a later run with the same one may skip the work.
-        check: takes the candidate, read back; raises if it must not be published. What belongs to the version and lies
-            beside the table (a manifest) is written here too.
+        check: takes the rows that were written, read back, and the candidate; raises if it must not be published. What
+            belongs to the version and lies beside the table (a manifest) is written here too.
         options: of the Parquet writer, such as ``compression``.
+        append: keep the rows that are published, if any are; otherwise the frames are the whole table.
+        through, plan, pins: see ``Published``; the pins are asked for once everything is written.
     """
     before = published(uri)
-    writer = frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-    writer.options(**{"compression": "zstd", "userMetadata": f"lattice {fingerprint}", **(options or {})}).save(uri)
-    candidate = DeltaTable(uri)
-    made = Published(uri=uri, version=candidate.version(), fingerprint=fingerprint, rows=candidate.count())
+    append = append and before is not None
+    kept = set()
+    if append and before is not None:
+        _forget_orphans(before)
+        kept = set(files(before))
+    spark = None
     try:
-        check(read(frame.sparkSession, made), made)
+        for number, frame in enumerate([frames] if isinstance(frames, DataFrame) else frames):
+            write(frame, uri, append=append or number > 0, note=fingerprint, options=options)
+            spark = frame.sparkSession
+        candidate = DeltaTable(uri)
+        pinned = dict(pins())
+        details = {"through": through and through.isoformat(), "plan": plan, "pins": pinned}
+        made = Published(
+            uri=uri,
+            version=candidate.version(),
+            fingerprint=fingerprint,
+            rows=candidate.count(),
+            through=through,
+            plan=plan,
+            pins=pinned,
+        )
+        if spark is not None:
+            check(_added(spark, made, kept), made)
     except BaseException:
-        if before is not None:
-            # The commit after the version is the one that named it: its rows are the same, and it has the name.
-            candidate.restore(before.version + 1)
-        else:
-            candidate.delete()
+        _undo(uri, before)
         raise
-    candidate.alter.set_table_properties(
-        {_PUBLISHED: str(made.version), _FINGERPRINT: fingerprint}, raise_if_not_exists=False
-    )
+    properties = {_PUBLISHED: str(made.version), _FINGERPRINT: fingerprint, _DETAILS: json.dumps(details)}
+    candidate.alter.set_table_properties(properties, raise_if_not_exists=False)
     return made
+
+
+def _added(spark: SparkSession, made: Published, kept: set[str]) -> DataFrame:
+    """The rows of a candidate that were not there before."""
+    rows = read(spark, made)
+    if not kept:
+        return rows
+    root = DeltaTable(made.uri, version=made.version).table_uri
+    added = [uri for uri in files(made) if uri not in kept]
+    if not added:
+        return rows.limit(0)
+    # Named as the table is: another library may write the scheme of an object store in another way.
+    if not is_local(made.uri):
+        added = [join_uri(made.uri, path[len(root) :].lstrip("/")) for path in added]
+    return spark.read.schema(rows.schema).parquet(*added)
+
+
+def _forget_orphans(before: Published) -> None:
+    """Take back what a killed run has written after the publication."""
+    table = DeltaTable(before.uri)
+    if table.version() > before.version + 1:
+        table.restore(before.version + 1)
+
+
+def _undo(uri: str, before: Published | None) -> None:
+    """Readers from outside see the last published rows again."""
+    try:
+        table = DeltaTable(uri)
+    except TableNotFoundError:
+        return
+    if before is None:
+        table.delete()
+    elif table.version() > before.version + 1:
+        # The commit after the version is the one that named it: its rows are the same, and it has the name.
+        table.restore(before.version + 1)
 
 
 def join_uri(warehouse: str, *parts: str) -> str:

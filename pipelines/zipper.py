@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from schemas.duration import format_duration, parse_duration
 from schemas.errors import LatticeError
+from schemas.space import ModelSpace
 
 Weights = Sequence[int] | Mapping[date | datetime, Sequence[int]]
 
@@ -40,6 +41,13 @@ def assign_window(
     if not lengths:
         return impressions.withColumn("window", F.lit(None).cast("string"))
     return impressions.withColumn("window", _window(lengths, _schedule(weights, len(lengths))))
+
+
+def group_window(impressions: DataFrame, space: ModelSpace, group: str) -> DataFrame:
+    """``assign_window`` as a group of the space declares it."""
+    declared = space.groups[group]
+    weights: dict[date | datetime, tuple[int, ...]] = {space.instant(w.start): w.values for w in declared.weights}
+    return assign_window(impressions, declared.windows, weights or None)
 
 
 def _window(lengths: list[timedelta], schedule: list[tuple[datetime | None, tuple[int, ...]]]) -> Column:

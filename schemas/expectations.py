@@ -80,11 +80,13 @@ def attributes_suite(key: str) -> list[Expectation]:
 
 
 def unified_suite(space: ModelSpace, group: str) -> list[Expectation]:
+    windows = [format_duration(window) for window in space.groups[group].windows]
     return [
         _not_empty("impression_id"),
         *_not_null(*_IMPRESSION_KEYS),
         _unique("impression_id", _ONCE),
         _in_set("domain", list(space.group_domains(group)), "the group has no other domain"),
+        *([*_not_null("window"), _in_set("window", windows, "the group has no other window")] if windows else []),
     ]
 
 
@@ -93,18 +95,20 @@ def _labels(space: ModelSpace, group: str) -> list[Expectation]:
 
 
 def zipped_suite(space: ModelSpace, group: str) -> list[Expectation]:
-    windows = [format_duration(window) for window in space.groups[group].windows]
     return [
         *unified_suite(space, group),
         *_not_null("available_time"),
-        *([*_not_null("window"), _in_set("window", windows, "the group has no other window")] if windows else []),
         _not_before("available_time", "impression_time", "a label cannot be known before the impression"),
         *_labels(space, group),
     ]
 
 
 def outcomes_suite() -> list[Expectation]:
-    return [*_not_null("impression_id"), _unique("impression_id", "its impression would be there twice")]
+    return [*_not_null("impression_id", "available_time")]
+
+
+def late_suite() -> list[Expectation]:
+    return [_not_before("arrival_time", "due_time", "what had arrived when it was due is not late")]
 
 
 def evaluation_suite(space: ModelSpace, group: str) -> list[Expectation]:

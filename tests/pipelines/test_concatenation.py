@@ -1,13 +1,18 @@
 """The unified table: known answers, zeroes where a domain lacks a feature, and no leak from the future."""
 
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from pipelines.concatenation import KEYS, unified
+from pipelines.concatenation import KEYS, memory, unified
+from pipelines.point_in_time import remembered
+from pipelines.spans import Span
 from schemas.features import categorical_columns, dense_columns, sequence_columns
 from tests.pipelines.space import small_space
 
@@ -19,14 +24,21 @@ IMPRESSIONS = (
 EVENTS = "user_id string, item_id string, event_time timestamp, arrival_time timestamp, seconds double"
 
 
-def tables(spark: SparkSession, impressions: list[Any], events: list[Any]) -> DataFrame:
+def tables(spark: SparkSession, impressions: list[Any], events: list[Any], cuts: Sequence[datetime] = ()) -> DataFrame:
     items = [("a", "film", 2.5), ("b", "song", None)]
-    return unified(
-        spark.createDataFrame(impressions, IMPRESSIONS),
-        {"views": spark.createDataFrame(events, EVENTS)},
-        {"item": spark.createDataFrame(items, "item_id string, kind string, price double")},
-        small_space(),
-    )
+    attributes = {"item": spark.createDataFrame(items, "item_id string, kind string, price double")}
+    logs = {"views": spark.createDataFrame(events, EVENTS)}
+    shown, space = spark.createDataFrame(impressions, IMPRESSIONS), small_space()
+    parts, past = [], None
+    for start, end in pairwise([None, *cuts, None]):
+        span = Span(start, end)
+        known = memory(logs, attributes, space, span, past)
+        parts.append(unified(shown.where(span.holds("impression_time")), known, attributes, space, span))
+        if end is not None:
+            # Through local data: a plan of plans would grow with every cut.
+            past = remembered(known, space, span)
+            past = spark.createDataFrame(past.collect(), past.schema)
+    return reduce(DataFrame.unionByName, parts)
 
 
 def day(n: float) -> datetime:
@@ -105,3 +117,13 @@ def test_order_and_partitioning_change_nothing(spark: SparkSession, timeline: tu
     rows = sorted(tables(spark, impressions, events).collect())
     turned = tables(spark, impressions[::-1], events[::-1]).repartition(5).collect()
     assert rows == sorted(turned)
+
+
+def test_spans_that_follow_each_other_give_what_one_gives(
+    spark: SparkSession, timeline: tuple[list[Any], list[Any]]
+) -> None:
+    impressions, events = timeline
+    cuts = [day(17), day(11.25), day(3)]
+    assert sorted(tables(spark, impressions, events, cuts).collect()) == sorted(
+        tables(spark, impressions, events).collect()
+    )

@@ -45,7 +45,7 @@ def test_keyed_feedback_finds_the_impression_of_its_domain(spark: SparkSession, 
         "buy": feedback(spark, NOON, None, None),
         "lost": feedback(spark, NOON, "feed", "unknown"),
     }
-    rows = {row["objective"]: row for row in all_feedback(tables, impressions).collect()}
+    rows = {row["objective"]: row for row in all_feedback(tables, impressions, small_space()).collect()}
     ids = {row["domain"]: row["impression_id"] for row in impressions.collect()}
     assert (rows["click"]["impression_id"], rows["click"]["answered_time"]) == (ids["search"], NOON)
     assert (rows["buy"]["impression_id"], rows["buy"]["answered_time"]) == (None, None)
@@ -53,8 +53,8 @@ def test_keyed_feedback_finds_the_impression_of_its_domain(spark: SparkSession, 
 
 
 def test_feedback_that_all_comes_before_any_impression_is_refused(spark: SparkSession, impressions: DataFrame) -> None:
-    early = all_feedback({"buy": feedback(spark, NOON - timedelta(days=9), None, None)}, impressions)
-    late = all_feedback({"buy": feedback(spark, NOON + timedelta(days=9), None, None)}, impressions)
+    early = all_feedback({"buy": feedback(spark, NOON - timedelta(days=9), None, None)}, impressions, small_space())
+    late = all_feedback({"buy": feedback(spark, NOON + timedelta(days=9), None, None)}, impressions, small_space())
     check_feedback_follows(impressions, early.unionByName(late))
     with pytest.raises(LatticeError, match=r"'buy'\n.*before any impression"):
         check_feedback_follows(impressions, early)

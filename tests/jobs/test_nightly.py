@@ -1,0 +1,129 @@
+"""Nights, one by one and in one go, against a whole build of the same days."""
+
+import json
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+from typer.testing import CliRunner
+
+from jobs.build import STAGES
+from jobs.cli import application
+from jobs.nightly import days, run_night
+from jobs.stages import run_stages
+from jobs.target import Target
+from pipelines.tables import Published, published, read
+from schemas.errors import LatticeError
+from tests.spaces.video import write_video
+
+LAST = date(2024, 4, 14)
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("video"), seed=5, users=12, shown_a_day=2)
+
+
+@pytest.fixture(scope="module")
+def built(space: Path, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Target:
+    target = Target.parse(str(space), str(tmp_path_factory.mktemp("built")), "all")
+    run_stages(target, STAGES)
+    return target
+
+
+@pytest.fixture(scope="module")
+def grown(space: Path, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Target:
+    """Everything before a day in one go, a night that is killed and run again, and what is left in one go."""
+    target = Target.parse(str(space), str(tmp_path_factory.mktemp("grown")), "all")
+    run_night(target, LAST - timedelta(days=12))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("jobs.zip.available_outcomes", _killed)
+        run_night(target, LAST - timedelta(days=11))
+    # What a killed writer leaves behind its publication is no one's.
+    unified = published(target.group_table("unified"))
+    assert unified is not None
+    read(spark, unified).limit(3).write.format("delta").mode("append").save(unified.uri)
+    run_night(target, LAST - timedelta(days=11))
+    run_night(target, LAST)
+    return target
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def tables(target: Target) -> Iterator[tuple[str, Published]]:
+    for stage in STAGES:
+        for uri in stage.tables(target):
+            found = published(uri)
+            assert found is not None, uri
+            yield uri.rsplit("/", 1)[-1], found
+
+
+def content(spark: SparkSession, table: Published) -> pd.DataFrame:
+    rows = read(spark, table).toPandas()
+    return rows.sort_values(list(rows.columns[:6]), ignore_index=True, key=lambda column: column.astype(str))
+
+
+def test_nights_give_what_a_whole_build_gives(spark: SparkSession, built: Target, grown: Target) -> None:
+    whole, nights = dict(tables(built)), dict(tables(grown))
+    assert whole.keys() == nights.keys()
+    for name in whole:
+        assert whole[name].through == nights[name].through, name
+        assert whole[name].rows == nights[name].rows, name
+        pd.testing.assert_frame_equal(content(spark, whole[name]), content(spark, nights[name]), obj=name)
+    assert whole["zipped"].rows > 500
+    assert whole["evaluation"].rows > 100
+
+
+def test_a_night_that_is_published_changes_nothing(grown: Target, capsys: pytest.CaptureFixture[str]) -> None:
+    before = dict(tables(grown))
+    for day in (LAST, LAST - timedelta(days=3)):
+        run_night(grown, day)
+    assert "nothing changed" in capsys.readouterr().err
+    assert dict(tables(grown)) == before
+
+
+def test_another_space_cannot_add_to_the_tables(grown: Target, space: Path) -> None:
+    other = Target.parse(str(space), grown.warehouse, "all", "users=0.5")
+    with pytest.raises(LatticeError, match="another space file or sample"):
+        run_night(other, LAST)
+
+
+def test_status_says_what_is_overdue(grown: Target, space: Path) -> None:
+    def status(*arguments: str) -> tuple[int, dict[str, object]]:
+        command = ["status", "--space", str(space), "--warehouse", grown.warehouse, "--json", *arguments]
+        result = CliRunner().invoke(application("status"), command)
+        return result.exit_code, json.loads(result.stdout)
+
+    code, found = status("--expect", str(LAST))
+    assert (code, found["overdue"]) == (0, [])
+    assert set(found["late"]) == {"late_impressions", "late_feedback"}  # type: ignore[call-overload]
+
+
+def test_status_of_an_empty_warehouse_is_overdue(space: Path, tmp_path: Path) -> None:
+    command = ["status", "--space", str(space), "--warehouse", str(tmp_path), "--expect", str(LAST)]
+    result = CliRunner().invoke(application("status"), command)
+    assert result.exit_code == 3
+    assert "not published" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("2024-04-01", "2024-04-01", None), "neither"),
+        ((None, "2024-04-01", None), "Only one"),
+        ((None, "2024-04-02", "2024-04-01"), "lies after"),
+    ],
+)
+def test_days_that_contradict_each_other(options: tuple[str | None, ...], problem: str) -> None:
+    with pytest.raises(LatticeError, match=problem):
+        days(*(pd.Timestamp(day).to_pydatetime() if day else None for day in options))
+
+
+def test_a_day_that_is_not_over_is_refused(grown: Target) -> None:
+    with pytest.raises(LatticeError, match="not over"):
+        run_night(grown, date.today() + timedelta(days=1))
