@@ -11,14 +11,14 @@ from pipelines.ingestion import all_feedback, all_impressions, check_feedback_fo
 from pipelines.late import late_impressions, on_time
 from pipelines.sampling import sample_tables
 from pipelines.sources import read_source
-from pipelines.spans import Span
+from pipelines.spans import EVER, Span
 from pipelines.tables import published
 from schemas.expectations import attributes_suite, events_suite, feedback_suite, impressions_suite, late_suite
 
 
 def _work(context: Context) -> None:
     target, space = context.target, context.target.space
-    tables = read_source(context.spark, space, target.folder)
+    tables = read_source(context.spark, space, target.folder, _lacking(context))
     if target.sample is not None:
         tables = sample_tables(tables, target.sample)
     for name, uri in target.attribute_tables.items():
@@ -40,6 +40,17 @@ def _work(context: Context) -> None:
         ["objective", "user_id", "item_id", "feedback_time"],
         also=lambda added, made: None if context.grow else check_feedback_follows(written, added),
     )
+
+
+def _lacking(context: Context) -> Span:
+    """The span that some table lacks."""
+    spans = [
+        context.lacking(uri) for uri in _tables(context.target) if uri not in context.target.attribute_tables.values()
+    ]
+    starts = [span.start for span in spans if span.start is not None]
+    if not context.grow or len(starts) < len(spans):
+        return EVER
+    return Span(min(starts), context.through)
 
 
 def _unchanged(context: Context, uri: str, facts: DataFrame) -> bool:

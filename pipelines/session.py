@@ -23,7 +23,14 @@ _SMALL_MACHINE = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "localhost",
     "spark.driver.bindAddress": "127.0.0.1",
-    "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}",
+    "spark.driver.extraJavaOptions": " ".join(
+        (
+            f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}",
+            # An idle heap is given back: training follows in the same process, with the JVM still there.
+            "-XX:G1PeriodicGCInterval=10000 -XX:-G1PeriodicGCInvokesConcurrent",
+            "-XX:MinHeapFreeRatio=10 -XX:MaxHeapFreeRatio=30",
+        )
+    ),
     "spark.ui.showConsoleProgress": "false",
     # A table of this size, once written, is sent to every task rather than shuffled with the one that it meets.
     "spark.sql.autoBroadcastJoinThreshold": str(64 * 1024 * 1024),

@@ -6,12 +6,12 @@ its checks, or whose writer was killed, is never read. A failed candidate is und
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from urllib.parse import urlparse
 
-from deltalake import DeltaTable
+from deltalake import DeltaTable, WriterProperties
 from deltalake.exceptions import TableNotFoundError
 from pyspark.sql import DataFrame, SparkSession
 
@@ -86,6 +86,11 @@ def files(table: Published) -> list[str]:
     return sorted(DeltaTable(table.uri, version=table.version).file_uris())
 
 
+def byte_size(table: Published) -> int:
+    """How many bytes the files of exactly that version hold."""
+    return sum(DeltaTable(table.uri, version=table.version).get_add_actions()["size_bytes"].to_pylist())
+
+
 def write(frame: DataFrame, uri: str, *, append: bool, note: str, options: Mapping[str, str] | None = None) -> int:
     """Write a version that nobody reads until a publication names or pins it; return its number."""
     writer = frame.write.format("delta").mode("append" if append else "overwrite")
@@ -150,6 +155,38 @@ def publish(
     properties = {_PUBLISHED: str(made.version), _FINGERPRINT: fingerprint, _DETAILS: json.dumps(details)}
     candidate.alter.set_table_properties(properties, raise_if_not_exists=False)
     return made
+
+
+def compact(table: Published) -> Published:
+    """Merge a table's small files into larger ones and publish the result; the same rows, in a new version.
+
+    Readers of older versions are not disturbed: no file is removed.
+    """
+    _forget_orphans(table)
+    delta = DeltaTable(table.uri)
+    properties = delta.metadata().configuration
+    done = delta.optimize.compact(writer_properties=WriterProperties(compression="ZSTD"))
+    if not done["numFilesRemoved"]:
+        return table
+    version = DeltaTable(table.uri).version()
+    kept = {key: properties[key] for key in (_FINGERPRINT, _DETAILS) if key in properties}
+    DeltaTable(table.uri).alter.set_table_properties(
+        {_PUBLISHED: str(version), **kept}, raise_if_not_exists=False
+    )  # fmt: skip
+    return replace(table, version=version)
+
+
+def vacuum(uri: str, keep: Collection[int], days: int) -> int:
+    """Delete the files that no version in ``keep`` needs and that left the table ``days`` ago; return how many."""
+    try:
+        table = DeltaTable(uri)
+    except TableNotFoundError:
+        return 0
+    return len(
+        table.vacuum(
+            retention_hours=24 * days, dry_run=False, enforce_retention_duration=False, keep_versions=sorted(keep)
+        )
+    )
 
 
 def _added(spark: SparkSession, made: Published, kept: set[str]) -> DataFrame:

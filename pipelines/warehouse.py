@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from pyarrow.fs import FileSystem, LocalFileSystem
+from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
 
 from pipelines.tables import is_local, join_uri
 from schemas.errors import LatticeError
@@ -40,6 +40,13 @@ def read_text(uri: str) -> str:
             return str(stream.read().decode())
     except FileNotFoundError as error:
         raise LatticeError(uri, "There is no such file.", "Run `lattice build` to make it.") from error
+
+
+def list_files(uri: str) -> list[str]:
+    """The URIs of the files in a folder; none if there is no such folder."""
+    system, path = _file_system(uri)
+    found = system.get_file_info(FileSelector(path, allow_not_found=True))
+    return sorted(join_uri(uri, info.base_name) for info in found if info.type == FileType.File)
 
 
 def _file_system(uri: str) -> tuple[FileSystem, str]:

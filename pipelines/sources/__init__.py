@@ -11,19 +11,22 @@ from pyspark.sql import SparkSession
 
 from pipelines.sources import complete_journey, files
 from pipelines.sources.base import SourceTables
-from pipelines.sources.identity import files_identity
+from pipelines.sources.identity import RawFile, files_identity, raw_files
 from pipelines.sources.opening import resolve
+from pipelines.spans import EVER, Span
 from schemas.errors import LatticeError
 from schemas.space import ModelSpace
 
-_SOURCES: dict[str, Callable[[SparkSession, ModelSpace, Path], SourceTables]] = {
+_SOURCES: dict[str, Callable[[SparkSession, ModelSpace, Path, Span], SourceTables]] = {
     "complete_journey": complete_journey.read,
     "files": files.read,
 }
 
 
-def read_source(spark: SparkSession, space: ModelSpace, folder: Path) -> SourceTables:
+def read_source(spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER) -> SourceTables:
     """The raw tables of ``space``; the session's time zone must be UTC.
+
+    ``span`` is a hint: rows that arrive outside it may be missing, where that saves reading.
 
     Raises:
         LatticeError: the kind of source is not known, or its data does not fit what the space declares.
@@ -34,11 +37,16 @@ def read_source(spark: SparkSession, space: ModelSpace, folder: Path) -> SourceT
             f"There is no source '{space.source.kind}'.",
             f"Allowed: {', '.join(_SOURCES)}.",
         )
-    return _SOURCES[space.source.kind](spark, space, folder)
+    return _SOURCES[space.source.kind](spark, space, folder, span)
 
 
 def source_identity(space: ModelSpace, folder: Path) -> str:
     """Changes when the raw files of ``space`` do; a build with the same one may be skipped."""
+    return files_identity(source_files(space, folder))
+
+
+def source_files(space: ModelSpace, folder: Path) -> list[RawFile]:
+    """The raw files of ``space``."""
     declared = [
         *(domain.impressions for domain in space.domains.values()),
         *(objective.feedback for objective in space.objectives.values()),
@@ -48,4 +56,4 @@ def source_identity(space: ModelSpace, folder: Path) -> str:
     paths = [resolve(file.path, folder) for file in declared if file is not None]
     if space.source.kind == "complete_journey":
         paths.append(complete_journey.data_path(space, folder))
-    return files_identity(paths)
+    return raw_files(paths)

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pipelines.sources import complete_journey_rules as rules
 from pipelines.sources.base import SourceTables, declared_tables, require_columns
 from pipelines.sources.opening import open_table, resolve
+from pipelines.spans import EVER, Span
 from schemas.errors import LatticeError
 from schemas.space import ModelSpace
 from schemas.tables import FEEDBACK, attribute_columns, event_columns, impression_columns
@@ -35,13 +36,17 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-def read(spark: SparkSession, space: ModelSpace, folder: Path) -> SourceTables:
+def read(spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER) -> SourceTables:
     """The tables that ``space`` declares, from ``source.path`` or else from the installed package; all lazy.
+
+    Of the promotions, the largest table, only the weeks of the trips in ``span`` are used.
 
     Raises:
         LatticeError: the files are not there, or the space declares what this source does not give.
     """
     raw = _open(spark, data_path(space, folder))
+    if span != EVER:
+        raw["promotions"] = rules.promotions_of(raw, span.holds("transaction_timestamp"))
     bought = rules.purchases(raw)
     redeemed = rules.redemptions(raw, bought)
     impressions = {
@@ -81,7 +86,7 @@ def _on_time(frames: dict[str, DataFrame], time: str) -> dict[str, DataFrame]:
     return {name: frame.withColumn("arrival_time", F.col(time)) for name, frame in frames.items()}
 
 
-def _open(spark: SparkSession, folder: str) -> rules.Raw:
+def _open(spark: SparkSession, folder: str) -> dict[str, DataFrame]:
     raw = {}
     for name, columns in _COLUMNS.items():
         path = f"{folder}/{name}.parquet"

@@ -67,6 +67,12 @@ def in_store_impressions(raw: Raw, location: str, other: str) -> DataFrame:
     )
 
 
+def promotions_of(raw: Raw, trips: Column) -> DataFrame:
+    """The promotions of the weeks (the grocer's, not the calendar's) in which some ``trips`` were made."""
+    weeks = raw["transactions"].where(trips).select("week").distinct()
+    return raw["promotions"].join(F.broadcast(weeks), on="week", how="left_semi")
+
+
 def placements(raw: Raw, location: str, other: str) -> DataFrame:
     """One row for each store, week and category that has a ``location`` there.
 

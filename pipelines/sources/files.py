@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from pipelines.sources.base import SourceTables, require_columns
 from pipelines.sources.casting import EXPECTED, Cast, strict_cast
 from pipelines.sources.opening import explained, open_table, resolve
+from pipelines.spans import EVER, Span
 from schemas.errors import LatticeError
 from schemas.space import ModelSpace, Objective, TableFile
 from schemas.tables import (
@@ -26,8 +27,8 @@ from schemas.tables import (
 Defaults = Mapping[str, Column]
 
 
-def read(spark: SparkSession, space: ModelSpace, folder: Path) -> SourceTables:
-    """The tables that the space file names; relative paths start at ``folder``.
+def read(spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER) -> SourceTables:
+    """The tables that the space file names, whole; relative paths start at ``folder``.
 
     A table need not have ``arrival_time`` (then the event's own time), nor feedback ``value``. Where no objective of
     a domain is matched by the impression's key, ``source_key`` may be left out too (then it is made of user, item and

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -12,10 +13,13 @@ from typer.testing import CliRunner
 
 from jobs.build import STAGES
 from jobs.cli import application
+from jobs.compact import compact_tables
+from jobs.models import current_manifest, pinned_files
 from jobs.nightly import days, run_night
+from jobs.plan import plan_of
 from jobs.stages import run_stages
 from jobs.target import Target
-from pipelines.tables import Published, published, read
+from pipelines.tables import Published, files, published, read
 from schemas.errors import LatticeError
 from tests.spaces.video import write_video
 
@@ -93,6 +97,30 @@ def test_another_space_cannot_add_to_the_tables(grown: Target, space: Path) -> N
         run_night(other, LAST)
 
 
+def test_compaction_keeps_every_row_and_every_pinned_version(spark: SparkSession, grown: Target) -> None:
+    before = dict(tables(grown))
+    rows = {name: content(spark, before[name]) for name in ("unified", "zipped", "training")}
+    manifest = current_manifest(grown)
+    compact_tables(grown, keep_days=0)
+    after = dict(tables(grown))
+    assert after["zipped"].version > before["zipped"].version
+    assert len(files(after["zipped"])) < len(files(before["zipped"]))
+    for name, expected in rows.items():
+        pd.testing.assert_frame_equal(content(spark, after[name]), expected, obj=name)
+    # What the manifest of before pins is still there, and the manifest of now pins what is published now.
+    for pinned in manifest.tables.values():
+        assert all(Path(path).is_file() for path in pinned_files(pinned))
+    assert current_manifest(grown).tables["training"].version == after["training"].version
+    # Of what nobody pins nothing is left but the published version.
+    remembered = {
+        Path(path).name
+        for path in files(
+            replace(after["unified"], uri=grown.group_table("past"), version=after["unified"].pins["past"])
+        )
+    }
+    assert {path.name for path in Path(grown.group_table("past")).glob("*.parquet")} == remembered
+
+
 def test_status_says_what_is_overdue(grown: Target, space: Path) -> None:
     def status(*arguments: str) -> tuple[int, dict[str, object]]:
         command = ["status", "--space", str(space), "--warehouse", grown.warehouse, "--json", *arguments]
@@ -127,3 +155,16 @@ def test_days_that_contradict_each_other(options: tuple[str | None, ...], proble
 def test_a_day_that_is_not_over_is_refused(grown: Target) -> None:
     with pytest.raises(LatticeError, match="not over"):
         run_night(grown, date.today() + timedelta(days=1))
+
+
+def test_the_plan_says_what_is_read_and_what_is_finished(built: Target, space: Path, tmp_path: Path) -> None:
+    finished = plan_of(built)
+    assert [stage["runs"] for stage in finished["stages"]] == [False] * len(STAGES)
+    sizes = {table["table"]: table["bytes"] for stage in finished["stages"] for table in stage["tables"]}
+    folder = Path(built.group_table("evaluation"))
+    assert sizes["evaluation"] == sum(path.stat().st_size for path in folder.glob("*.parquet"))
+    assert {Path(file["file"]).name for file in finished["reads"]} >= {"feed.csv", "plays.parquet"}
+    assert "search/subscribe 90m 2d" in finished["computes"]["labels"]
+    empty = CliRunner().invoke(application("plan"), ["plan", "--space", str(space), "--warehouse", str(tmp_path)])
+    assert empty.exit_code == 0
+    assert empty.stdout.count("runs") == len(STAGES)

@@ -2,11 +2,14 @@
 
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import xxhash
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from scipy.stats import chi2_contingency, chisquare
 
 from pipelines.zipper import assign_window
 from schemas.errors import LatticeError
@@ -53,6 +56,33 @@ def test_each_impression_once_in_the_declared_shares(impressions: DataFrame) -> 
     assert sum(counts.values()) == 30_000
     # Four standard errors of a binomial share.
     assert abs(counts["1d"] / 30_000 - 0.25) < 4 * (0.25 * 0.75 / 30_000) ** 0.5
+
+
+def test_the_window_depends_on_nothing_that_is_seen_or_happens(impressions: DataFrame) -> None:
+    """By chi-square: the same shares for every hour, user, item, domain, and for what is followed by feedback."""
+    rows = assign_window(impressions, ["1d", "7d", "28d"], [1, 2, 2]).toPandas()
+    hour = rows["impression_time"].dt.hour
+    # A made-up domain and label, both functions of what the window is hashed from.
+    domain = (rows["item_id"].str[1:].astype(int) % 3).rename("domain")
+    label = ((hour + rows["user_id"].str[1:].astype(int)) % 5 == 0).rename("label")
+    for seen in (hour, rows["user_id"], rows["item_id"], domain, label):
+        counts = pd.crosstab(seen, rows["window"])
+        assert chi2_contingency(counts).pvalue > 0.001, seen.name
+    assert chisquare(rows["window"].value_counts()[["1d", "7d", "28d"]], [6_000, 12_000, 12_000]).pvalue > 0.001
+
+
+def test_the_vectors_of_the_docs(spark: SparkSession) -> None:
+    lines = (Path(__file__).parents[2] / "docs" / "contracts.md").read_text().split("weights 2, 2, 1 |")[1].splitlines()
+    vectors = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in lines[2:] if line]
+    assert len(vectors) == 4
+    time = datetime(2024, 5, 1, 12, 30, tzinfo=UTC)
+    data = [(None if user == "null" else user, item, time) for user, item, *_ in vectors]
+    shown = spark.createDataFrame(data, "user_id string, item_id string, impression_time timestamp")
+    for column, weights in ((3, [1, 1, 1]), (4, [2, 2, 1])):
+        found = assign_window(shown, ["1d", "7d", "28d"], weights).collect()
+        assert [row["window"] for row in found] == [vector[column] for vector in vectors]
+    for (user, item, moment), vector in zip(data, vectors, strict=True):
+        assert signature(user or "\0", item, moment) == int(vector[2])
 
 
 def test_partitioning_and_order_change_nothing(impressions: DataFrame) -> None:

@@ -1,7 +1,7 @@
 """The grocer's rules on a few rows, worked out by hand from the comments in ``journey.py``."""
 
 import random
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.sources import read_source
 from pipelines.sources.base import SourceTables
+from pipelines.spans import Span
 from schemas.errors import LatticeError
 from schemas.space import Domain
 from schemas.space_file import load_space
@@ -179,3 +180,17 @@ def test_a_domain_that_the_source_does_not_give_is_named(spark: SparkSession, tm
         read_source(spark, grown, tmp_path)
     assert error.value.place == "domains.leaflet"
     assert "coupon, display, mailer" in error.value.remedy
+
+
+@pytest.mark.parametrize(
+    "day", [datetime(2017, 3, 6), datetime(2017, 3, 7), datetime(2017, 3, 12), datetime(2017, 7, 1)]
+)
+def test_a_span_holds_what_arrived_in_it(
+    spark: SparkSession, tables: SourceTables, tmp_path: Path, day: datetime
+) -> None:
+    span = Span(day.replace(tzinfo=UTC), day.replace(tzinfo=UTC) + timedelta(days=1))
+    found = read_source(spark, write_journey(tmp_path), tmp_path, span)
+    for name in ("impressions", "feedback", "events"):
+        for table, whole in getattr(tables, name).items():
+            inside = getattr(found, name)[table].where(span.holds("arrival_time"))
+            assert _rows(inside, "*") == _rows(whole.where(span.holds("arrival_time")), "*"), table

@@ -1,0 +1,84 @@
+"""``lattice compact``: merge the small files that nights leave, and delete what no one needs any more."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from jobs import options
+from jobs.build import STAGES
+from jobs.target import Target
+from pipelines.tables import Published, published, vacuum
+from pipelines.tables import compact as merge
+from pipelines.warehouse import list_files, locked, read_text, write_text
+from schemas.manifest import PinnedTable, TrainingManifest
+
+console = Console(stderr=True)
+
+
+def compact(
+    space: options.Space = options.DEFAULT_SPACE,
+    warehouse: options.Warehouse = options.DEFAULT_WAREHOUSE,
+    group: options.Group = options.DEFAULT_GROUP,
+    keep_days: Annotated[
+        int,
+        typer.Option("--keep-days", min=0, help="Files that left a table so lately stay, for who still reads them."),
+    ] = 7,
+) -> None:
+    """Merge small files of every table, and delete files that neither a published version nor a manifest needs.
+
+    A version that a manifest pins can be read for as long as that manifest lies in the warehouse.
+
+    Examples:
+
+      lattice compact --space my_space.yaml --warehouse /data/warehouse
+
+      lattice compact --keep-days 30
+    """
+    target = Target.parse(space, warehouse, group)
+    with locked(target.warehouse, target.space.name):
+        compact_tables(target, keep_days)
+
+
+def compact_tables(target: Target, keep_days: int) -> None:
+    """Compact and vacuum the tables of a group and of its space."""
+    past = target.group_table("past")
+    before = {uri: found for stage in STAGES for uri in stage.tables(target) if (found := published(uri))}
+    after = {uri: merge(table) for uri, table in before.items()}
+    training = target.group_table("training")
+    if training in after and after[training].version != before[training].version:
+        _move_manifest(target, before[training], after[training])
+    pinned = _pinned(target)
+    for uri, table in after.items():
+        removed = vacuum(uri, {table.version, *pinned.get(uri, ())}, keep_days)
+        name = uri.rsplit("/", 1)[-1]
+        merged = "merged" if table.version != before[uri].version else "as it was"
+        console.print(
+            f"  {name:<24} version {table.version:<4} {merged:<10} {removed:>6} files deleted", highlight=False
+        )
+    unified = after.get(target.group_table("unified"))
+    if unified is not None and "past" in unified.pins:
+        vacuum(past, {unified.pins["past"]}, keep_days)
+
+
+def _move_manifest(target: Target, before: Published, after: Published) -> None:
+    """The manifest of the merged training table: that of the version with the same rows."""
+    manifest = TrainingManifest.model_validate_json(read_text(target.manifest_uri(before.version)))
+    pinned = PinnedTable(uri=after.uri, version=after.version, rows=after.rows)
+    moved = manifest.model_copy(update={"tables": {**manifest.tables, "training": pinned}})
+    write_text(target.manifest_uri(after.version), moved.model_dump_json(indent=1))
+
+
+def _pinned(target: Target) -> dict[str, set[int]]:
+    """The versions that manifests of the space's groups pin, by table."""
+    found: dict[str, set[int]] = {}
+    for group in target.space.groups:
+        for uri in list_files(f"{target.warehouse.rstrip('/')}/{target.space.name}/{group}/manifests"):
+            manifest = TrainingManifest.model_validate_json(read_text(uri))
+            for table in manifest.tables.values():
+                found.setdefault(table.uri, set()).add(table.version)
+    return found
+
+
+if __name__ == "__main__":
+    options.script(compact)
