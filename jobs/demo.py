@@ -15,6 +15,7 @@ from jobs.report import write_report
 from jobs.stages import run_stages
 from jobs.target import Target
 from jobs.train import train_model
+from pipelines.session import give_back_memory
 
 console = Console(stderr=True)
 
@@ -39,6 +40,7 @@ def demo(
     target = Target.parse(space, warehouse, group, sample)
     with PeakMemory() as memory:
         run_stages(target, STAGES)
+        give_back_memory()
         model = train_model(target, "test", ModelConfig())
         metrics = evaluate_model(model, target.space)
         page = write_report(target, model)

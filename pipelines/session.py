@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 _ALWAYS = {
@@ -23,14 +24,7 @@ _SMALL_MACHINE = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "localhost",
     "spark.driver.bindAddress": "127.0.0.1",
-    "spark.driver.extraJavaOptions": " ".join(
-        (
-            f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}",
-            # An idle heap is given back: training follows in the same process, with the JVM still there.
-            "-XX:G1PeriodicGCInterval=10000 -XX:-G1PeriodicGCInvokesConcurrent",
-            "-XX:MinHeapFreeRatio=10 -XX:MaxHeapFreeRatio=30",
-        )
-    ),
+    "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}",
     "spark.ui.showConsoleProgress": "false",
     # A table of this size, once written, is sent to every task rather than shuffled with the one that it meets.
     "spark.sql.autoBroadcastJoinThreshold": str(64 * 1024 * 1024),
@@ -52,3 +46,13 @@ def spark_session(name: str) -> SparkSession:
     for key, value in _ALWAYS.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
+
+
+def give_back_memory() -> None:
+    """Have the JVM give its free heap back to the system, if this process has started one.
+
+    For a process that goes on with something else: an idle JVM keeps all the memory that it once took.
+    """
+    jvm = SparkContext._jvm
+    if jvm is not None:
+        jvm.System.gc()
