@@ -31,7 +31,8 @@ def _work(context: Context) -> None:
     keys = ["domain", "source_key", "user_id", "item_id", "impression_time"]
     suite = impressions_suite(space)
     context.publish(_arriving(shown.where(on_time(shown))), target.space_table("impressions"), suite, keys)
-    context.publish(_arriving(late_impressions(shown)), target.space_table("late_impressions"), late_suite(), keys)
+    late = late_impressions(shown.limit(0) if tables.on_time else shown)
+    context.publish(_arriving(late), target.space_table("late_impressions"), late_suite(), keys)
     written = context.read(target.space_table("impressions"))
     context.publish(
         lambda span: all_feedback(tables.feedback, written, space, span),

@@ -3,6 +3,8 @@
 Which rows are kept depends on neither partitions nor order, and a smaller rate keeps a part of what a larger one does.
 """
 
+from dataclasses import replace
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -44,20 +46,18 @@ def sample_tables(tables: SourceTables, sample: Sample) -> SourceTables:
     By impressions: each domain's impressions at its own rate; everything else whole. Attributes stay whole in both.
     """
     if sample.by == "users":
-        return SourceTables(
+        return replace(
+            tables,
             impressions={name: sample_users(frame, sample.rate) for name, frame in tables.impressions.items()},
             feedback={name: sample_users(frame, sample.rate) for name, frame in tables.feedback.items()},
             events={name: sample_users(frame, sample.rate) for name, frame in tables.events.items()},
-            attributes=tables.attributes,
         )
-    return SourceTables(
+    return replace(
+        tables,
         impressions={
             domain: sample_impressions(frame, domain, sample.rates.get(domain, 1.0))
             for domain, frame in tables.impressions.items()
         },
-        feedback=tables.feedback,
-        events=tables.events,
-        attributes=tables.attributes,
     )
 
 

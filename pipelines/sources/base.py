@@ -21,6 +21,8 @@ class SourceTables:
     """By objective."""
     events: Mapping[str, DataFrame]
     attributes: Mapping[str, DataFrame]
+    on_time: bool = False
+    """Whether every impression arrives when it happens: then nobody need look for late ones."""
 
 
 def conform(frame: DataFrame, columns: Sequence[TableColumn], place: str) -> DataFrame:

@@ -62,6 +62,7 @@ def read(spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER
     events = {"purchases": bought, "trips": rules.trips(raw), "redemptions": redeemed}
     attributes = {"household": rules.households(raw), "category": rules.categories(raw)}
     return SourceTables(
+        on_time=True,
         impressions=declared_tables(
             "domains",
             _on_time(impressions, "impression_time"),
