@@ -53,7 +53,11 @@ class Context:
     grow: bool = False
 
     def read(self, uri: str) -> DataFrame:
-        return read(self.spark, require(uri, "lattice build"))
+        """The published rows of an earlier stage's table; what is made of them reaches no further than they do."""
+        table = require(uri, "lattice build")
+        if table.through is not None:
+            self.through = min(self.through, table.through)
+        return read(self.spark, table)
 
     def lacking(self, uri: str) -> Span:
         """The span of time that the table lacks; it is empty (its ends are one) where nothing is lacking."""

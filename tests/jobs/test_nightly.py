@@ -11,6 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
+from jobs import zip as zip_job
 from jobs.build import STAGES
 from jobs.cli import application
 from jobs.compact import compact_tables
@@ -89,6 +90,19 @@ def test_a_night_that_is_published_changes_nothing(grown: Target, capsys: pytest
         run_night(grown, day)
     assert "nothing changed" in capsys.readouterr().err
     assert dict(tables(grown)) == before
+
+
+def test_a_stage_reaches_no_further_than_what_it_reads(spark: SparkSession, space: Path, tmp_path: Path) -> None:
+    target = Target.parse(str(space), str(tmp_path), "all")
+    run_night(target, LAST - timedelta(days=9))
+    before = published(target.group_table("late_feedback"))
+    # Made anew from tables that end with that night, it does not claim to hold what came later.
+    run_stages(target, [zip_job.STAGE])
+    after = published(target.group_table("late_feedback"))
+    assert before is not None
+    assert after is not None
+    assert after.version > before.version
+    assert after.through == before.through
 
 
 def test_another_space_cannot_add_to_the_tables(grown: Target, space: Path) -> None:
