@@ -41,7 +41,7 @@ def available_outcomes(
     found = outcomes(concerned, feedback, objectives, neighbours=shown)
     longest = _longest(space, group)
     pairs = F.array(
-        F.when(assigned, _pair(F.col("window"), _available(space, group), True)),
+        F.when(assigned, _pair(F.col("window"), own_window_closes(space, group), True)),
         F.when(judged & ~F.col("window").eqNullSafe(longest), _pair(longest, _closed(space, group), False)),
     )
     # One row an impression on either side.
@@ -68,7 +68,9 @@ def zipped(rows: DataFrame, found: DataFrame, space: ModelSpace, group: str, spa
         rows: ``unified``.
         found: ``available_outcomes`` of that span.
     """
-    closed = rows.where(becomes_zipped(space, group, span)).withColumn("available_time", _available(space, group))
+    closed = rows.where(becomes_zipped(space, group, span)).withColumn(
+        "available_time", own_window_closes(space, group)
+    )
     labels = []
     for name in space.group_objectives(group):
         objective = space.objectives[name]
@@ -162,7 +164,8 @@ def becomes_evaluated(space: ModelSpace, group: str, span: Span) -> Column:
     return _split(space).isNotNull() & closing.holds("impression_time")
 
 
-def _available(space: ModelSpace, group: str) -> Column:
+def own_window_closes(space: ModelSpace, group: str) -> Column:
+    """When the row's own window closes: its ``available_time``."""
     available = F.col("impression_time")
     for window in space.groups[group].windows:
         end = F.timestamp_micros(F.unix_micros("impression_time") + microseconds(window))

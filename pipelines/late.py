@@ -6,15 +6,11 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from pipelines.attribution import own_window_closes
 from pipelines.labels import night_after
 from pipelines.spans import Span
-from schemas.duration import format_duration, microseconds
+from schemas.duration import format_duration
 from schemas.space import ModelSpace, Objective
-
-COLUMNS = (
-    "kind", "domain", "objective", "window", "impression_id", "user_id", "item_id", "time", "arrival_time", "due_time",
-)  # fmt: skip
-"""``time`` is the impression's or the feedback's; it would have had to arrive before ``due_time``."""
 
 
 def on_time(impressions: DataFrame) -> Column:
@@ -23,7 +19,10 @@ def on_time(impressions: DataFrame) -> Column:
 
 
 def late_impressions(impressions: DataFrame) -> DataFrame:
-    """The impressions that are in no other table, because their day had been published without them."""
+    """The impressions that are in no other table, because their day had been published without them.
+
+    ``time`` is the impression's (of late feedback: the feedback's); it had to arrive before ``due_time``.
+    """
     nothing = F.lit(None).cast("string")
     return impressions.where(~on_time(impressions)).select(
         F.lit("impression").alias("kind"),
@@ -58,16 +57,13 @@ def late_feedback(rows: DataFrame, feedback: DataFrame, space: ModelSpace, group
 def _missed(
     rows: DataFrame, delayed: DataFrame, space: ModelSpace, group: str, objectives: Mapping[str, Objective]
 ) -> list[DataFrame]:
-    windows = space.groups[group].windows
-    closed = F.col("impression_time")
-    for window in windows:
-        end = F.timestamp_micros(F.unix_micros("impression_time") + microseconds(window))
-        closed = F.when(F.col("window") == format_duration(window), end).otherwise(closed)
     parts = []
     for name, objective in objectives.items():
         keys = ["impression_id"] if objective.match == "impression" else ["user_id", "item_id"]
         answers = delayed.where(F.col("objective") == name).select(*keys, "feedback_time", "arrival_time")
-        concerned = rows.where(F.col("domain").isin(*objective.domains)).withColumn("_closed", closed)
+        concerned = rows.where(F.col("domain").isin(*objective.domains)).withColumn(
+            "_closed", own_window_closes(space, group)
+        )
         if objective.windows:
             names = [format_duration(window) for window in objective.windows]
             concerned = concerned.where(F.col("window").isin(*names)).withColumn("due_time", F.col("_closed"))

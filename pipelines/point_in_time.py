@@ -38,7 +38,7 @@ from schemas.space import History, ModelSpace
 MEMORY = (
     "_owner long, _part int, _stream int, _key long, _at long, _time long, _values array<long>, _floats array<float>"
 )
-# Rows of some 50 owners' groups fit in a worker's memory many times over; results do not depend on it.
+# Into how many groups owners are hashed: a worker holds one at a time. Results do not depend on it.
 _GROUPS = 64
 _BALANCE = -1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
