@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.spark_errors import explained
+from pipelines.concatenation import KEYS
 from pipelines.labels import immediate_label, outcomes, windowed_label
 from pipelines.layout import PARQUET_OPTIONS, file_count, packed
 from pipelines.session import spark_session
@@ -27,8 +28,9 @@ def with_oracle_labels(rows: DataFrame, found: DataFrame, space: ModelSpace, gro
         else:
             labels.append(windowed_label(name, objective, objective.oracle))
     added = [F.lit(None).cast("string").alias("window"), F.col("impression_time").alias("available_time")]
+    arrivals = [column for column in found.columns if column.startswith("arrival_")]
     # One row an impression in ``found``: the join keeps the number of rows.
-    return rows.join(found, on="impression_id", how="left").select(
+    return rows.join(found.select("impression_id", *arrivals), on="impression_id", how="left").select(
         *(c for c in rows.columns if c != "window"), *added, *labels
     )
 
@@ -44,7 +46,7 @@ def write_closed_rows(space: ModelSpace, group: str, manifest: TrainingManifest,
         before = unified.where(F.col("impression_time") < F.lit(manifest.cuts["test"]))
         objectives = {name: space.objectives[name] for name in space.group_objectives(group)}
         # Written first: of a written table Spark knows the size, and need not shuffle the wide rows to join it.
-        outcomes(unified, feedback, objectives).write.parquet(f"{folder}/outcomes")
+        outcomes(unified.select(*KEYS), feedback, objectives).write.parquet(f"{folder}/outcomes")
         labelled = with_oracle_labels(before, spark.read.parquet(f"{folder}/outcomes"), space, group)
         laid_out = packed(labelled, space, group, file_count(manifest.tables["unified"].rows))
         laid_out.write.options(**PARQUET_OPTIONS).parquet(f"{folder}/rows")

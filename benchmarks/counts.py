@@ -128,17 +128,28 @@ def by_pipeline(spark: SparkSession, space: ModelSpace) -> Counts:
     )
     # Which impression feedback answers is in its own id; that impression's time is not needed here.
     feedback = all_feedback(tables.feedback, impressions.limit(0), space)
-    rows = impressions.join(outcomes(impressions, feedback, space.objectives), on="impression_id", how="left")
+    arrivals = outcomes(impressions, feedback, space.objectives)
+    # What is known of an impression depends on its time alone: only those that got feedback are counted again.
+    unanswered = impressions.withColumns(
+        {f"arrival_{name}": F.lit(None).cast("timestamp") for name in space.objectives}
+    )
     labels: dict[str, Column] = {}
     for name, objective in space.objectives.items():
         labels |= {f"{name}/{format_duration(w)}": windowed_label(name, objective, w) for w in objective.windows}
         if not objective.windows:
             labels[name] = immediate_label(name, objective, "impression_time")
-    sums = [F.struct(F.count(label), F.sum(label).cast("long")).alias(head) for head, label in labels.items()]
+    known = unanswered.groupBy("domain").agg(
+        F.count(F.lit(1)).alias("impressions"), *(F.count(label).alias(head) for head, label in labels.items())
+    )
+    positive = arrivals.groupBy("domain").agg(
+        *(F.sum(label).cast("long").alias(head) for head, label in labels.items())
+    )
+    positives = {row["domain"]: row for row in positive.collect()}
     counts: Counts = {}
-    for row in rows.groupBy("domain").agg(F.count(F.lit(1)).alias("impressions"), *sums).collect():
-        counts[row["domain"], "impressions"] = (row["impressions"], 0)
-        counts |= {(row["domain"], head): tuple(row[head]) for head in labels if row[head][0]}
+    for row in known.collect():
+        domain = row["domain"]
+        counts[domain, "impressions"] = (row["impressions"], 0)
+        counts |= {(domain, head): (row[head], positives[domain][head]) for head in labels if row[head]}
     for row in impressions.where("part IS NOT NULL").groupBy("domain", "part").count().collect():
         counts[row["domain"], f"impressions, {row['part']}"] = (row["count"], 0)
     return counts

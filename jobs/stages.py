@@ -5,9 +5,8 @@ night. Its work is the same for both.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pyspark.sql import DataFrame, SparkSession
@@ -38,6 +37,16 @@ class Stage:
     work: Callable[["Context"], None]
 
 
+@dataclass(frozen=True)
+class Made:
+    """What one table took: the version, the rows that it gained, and from when to when (seconds since the epoch)."""
+
+    table: Published
+    rows: int
+    started: float
+    ended: float
+
+
 @dataclass
 class Context:
     """What a stage works with.
@@ -51,6 +60,7 @@ class Context:
     fingerprint: str
     through: datetime
     grow: bool = False
+    made: list[Made] = field(default_factory=list)
 
     def read(self, uri: str) -> DataFrame:
         """The published rows of an earlier stage's table; what is made of them reaches no further than they do."""
@@ -88,27 +98,26 @@ class Context:
         wanted = [e for e in suite if e.kind != "not_empty"] if self.grow else suite
         before = 0 if span.start is None else require(uri, "lattice build").rows
         check = self._check(uri, wanted, keys, also)
-        with self._shown(uri, before) as made:
-            made.append(
-                publish(
-                    make(span),
-                    uri,
-                    fingerprint=self.fingerprint,
-                    check=check,
-                    options=options,
-                    append=self.grow,
-                    through=self.through,
-                    plan=self.target.plan,
-                    pins=pins,
-                )
-            )
-        return made[0]
+        return self._timed(
+            uri,
+            before,
+            lambda: publish(
+                make(span),
+                uri,
+                fingerprint=self.fingerprint,
+                check=check,
+                options=options,
+                append=self.grow,
+                through=self.through,
+                plan=self.target.plan,
+                pins=pins,
+            ),
+        )
 
     def replace(self, frame: DataFrame, uri: str, suite: list[Expectation], keys: Sequence[str]) -> Published:
         """Write a table that has no times, whole."""
-        with self._shown(uri, 0) as made:
-            made.append(publish(frame, uri, fingerprint=self.fingerprint, check=self._check(uri, suite, keys, None)))
-        return made[0]
+        check = self._check(uri, suite, keys, None)
+        return self._timed(uri, 0, lambda: publish(frame, uri, fingerprint=self.fingerprint, check=check))
 
     def _check(
         self,
@@ -126,45 +135,44 @@ class Context:
 
         return checked
 
-    @contextmanager
-    def _shown(self, uri: str, before: int) -> Iterator[list[Published]]:
-        """Show progress, and at the end what was made (the block puts it into the list)."""
-        made: list[Published] = []
-        started = time.monotonic()
+    def _timed(self, uri: str, before: int, work: Callable[[], Published]) -> Published:
+        """Show progress, and at the end what was made."""
+        started = time.time()
         with watched(console, self.spark, _name(uri)):
-            yield made
-        seconds, rows = time.monotonic() - started, made[0].rows - before
-        line = f"  {_name(uri):<24} version {made[0].version:<4} {rows:>13,} rows {seconds:8.1f} s"
+            table = work()
+        made = Made(table, table.rows - before, started, time.time())
+        self.made.append(made)
+        seconds = made.ended - made.started
+        line = f"  {_name(uri):<24} version {table.version:<4} {made.rows:>13,} rows {seconds:8.1f} s"
         console.print(line, highlight=False)
+        return table
 
 
 def _name(uri: str) -> str:
     return uri.rsplit("/", 1)[-1]
 
 
-def run_stages(target: Target, stages: Sequence[Stage]) -> None:
-    """Run the stages in order; one whose tables are published with its fingerprint is skipped."""
+def run_stages(target: Target, stages: Sequence[Stage]) -> list[Made]:
+    """Run the stages in order; one whose tables are published with its fingerprint is skipped. Return what was made."""
     with locked(target.warehouse, target.space.name):
-        for stage in stages:
-            run_stage(target, stage)
+        return [made for stage in stages for made in _run_stage(target, stage)]
 
 
-def run_stage(target: Target, stage: Stage) -> None:
+def _run_stage(target: Target, stage: Stage) -> list[Made]:
     wanted = target.fingerprints[stage.name]
     found = [published(uri) for uri in stage.tables(target)]
     if all(table is not None and table.fingerprint == wanted for table in found):
         console.print(f"{stage.name}: skipped, its tables are finished (same input, code and configuration)")
-        return
-    _work(target, stage, wanted, target.end, grow=False)
+        return []
+    return _work(target, stage, wanted, target.end, grow=False)
 
 
-def grow_stages(target: Target, stages: Sequence[Stage], through: datetime) -> bool:
-    """Add to every stage's tables what became available before ``through``; return whether anything was lacking."""
+def grow_stages(target: Target, stages: Sequence[Stage], through: datetime) -> list[Made]:
+    """Add to every stage's tables what became available before ``through``; return what was made, if anything was."""
     with locked(target.warehouse, target.space.name):
+        made_of = fingerprint("nights", target.plan, through.isoformat())
         lacking = [stage for stage in stages if not _reaches(target, stage, through)]
-        for stage in lacking:
-            _work(target, stage, fingerprint("nights", target.plan, through.isoformat()), through, grow=True)
-        return bool(lacking)
+        return [made for stage in lacking for made in _work(target, stage, made_of, through, grow=True)]
 
 
 def _grows(table: Published, target: Target) -> datetime:
@@ -187,12 +195,14 @@ def _reaches(target: Target, stage: Stage, through: datetime) -> bool:
     return all(table is not None and _grows(table, target) >= through for table in found)
 
 
-def _work(target: Target, stage: Stage, made_of: str, through: datetime, grow: bool) -> None:
+def _work(target: Target, stage: Stage, made_of: str, through: datetime, grow: bool) -> list[Made]:
     console.print(f"{stage.name}: {stage.title}")
     with explained():
         with console.status(f"{stage.name}: starting Spark"):
             spark = spark_session(stage.name)
-        stage.work(Context(target, spark, made_of, through, grow))
+        context = Context(target, spark, made_of, through, grow)
+        stage.work(context)
+    return context.made
 
 
 def stage_command(stage: Stage) -> Callable[..., None]:

@@ -37,17 +37,15 @@ def available_outcomes(
     objectives = {name: space.objectives[name] for name in space.group_objectives(group)}
     assigned, judged = becomes_zipped(space, group, span), becomes_evaluated(space, group, span)
     shown = rows.select(*_SHOWN)
-    concerned = shown.where((assigned | judged) & part.holds("impression_time"))
-    found = outcomes(concerned, feedback, objectives, neighbours=shown)
+    concerned = (assigned | judged) & part.holds("impression_time")
+    found = outcomes(shown.where(concerned), feedback, objectives, neighbours=shown).where(concerned)
     longest = _longest(space, group)
     pairs = F.array(
         F.when(assigned, _pair(F.col("window"), own_window_closes(space, group), True)),
         F.when(judged & ~F.col("window").eqNullSafe(longest), _pair(longest, _closed(space, group), False)),
     )
-    # One row an impression on either side.
     each = (
-        concerned.join(found, on="impression_id", how="inner")
-        .withColumn("_pair", F.explode(F.filter(pairs, lambda pair: pair.isNotNull())))
+        found.withColumn("_pair", F.explode(F.filter(pairs, lambda pair: pair.isNotNull())))
         .drop("window")
         .select("*", "_pair.*")
     )

@@ -131,10 +131,8 @@ def _dense(space: ModelSpace) -> list[Column]:
 
 
 def _sequences(space: ModelSpace) -> list[Column]:
-    columns = []
+    columns, empty = [], F.lit(b"")
     for feature in sequence_columns(space):
-        for field in (*feature.ids, *feature.dense):
-            name, kind = f"{feature.name}_{field}", "long" if field in feature.ids else "float"
-            empty = F.array().cast(f"array<{kind}>")
+        for name in feature.columns:
             columns.append(_present(feature.domains, space, F.coalesce(name, empty), empty).alias(name))
     return columns

@@ -16,8 +16,6 @@ from pipelines.ids import joint_key
 from schemas.duration import microseconds
 from schemas.space import Objective
 
-_NARROW = ("impression_id", "domain", "user_id", "item_id", "impression_time")
-
 
 def outcomes(
     impressions: DataFrame,
@@ -25,23 +23,26 @@ def outcomes(
     objectives: Mapping[str, Objective],
     neighbours: DataFrame | None = None,
 ) -> DataFrame:
-    """One row an impression that got any feedback: ``impression_id``, ``arrival_<objective>`` (timestamp, nullable).
+    """The impressions that got any feedback, with their own columns and ``arrival_<objective>`` (timestamp, nullable).
 
     Args:
-        impressions: ``impression_id`` (unique), ``domain``, ``user_id``, ``item_id``, ``impression_time``.
+        impressions: ``impression_id`` (unique), ``domain``, ``user_id``, ``item_id``, ``impression_time``, and whatever
+            else the result should have.
         feedback: ``objective``, ``user_id``, ``item_id``, ``feedback_time``, ``arrival_time``, ``impression_id``
             (null where feedback does not name the impression it answers).
-        neighbours: all impressions among which feedback with ``attribution: last`` looks for the last one; default:
-            ``impressions``. Others of them may be in the result too.
+        neighbours: all impressions among which feedback with ``attribution: last`` looks for the last one, with the
+            same columns; default: ``impressions``. Others of them may be in the result too.
     """
-    narrow = impressions.select(*_NARROW)
-    around = narrow if neighbours is None else neighbours.select(*_NARROW)
+    around = impressions if neighbours is None else neighbours
+    columns = impressions.columns
     parts = [
         _first_arrival(
-            (around if objective.attribution == "last" else narrow).where(F.col("domain").isin(*objective.domains)),
+            (around if objective.attribution == "last" else impressions).where(
+                F.col("domain").isin(*objective.domains)
+            ),
             feedback.where(F.col("objective") == name),
             objective,
-        ).select("impression_id", F.lit(name).alias("objective"), "arrival")
+        ).select(*columns, F.lit(name).alias("objective"), "arrival")
         for name, objective in objectives.items()
     ]
     long = reduce(DataFrame.unionByName, parts)
@@ -50,7 +51,7 @@ def outcomes(
         F.min(F.when(F.col("objective") == name, F.timestamp_micros("arrival"))).alias(f"arrival_{name}")
         for name in objectives
     ]
-    return long.groupBy("impression_id").agg(*arrivals)
+    return long.groupBy(*columns).agg(*arrivals)
 
 
 def windowed_label(name: str, objective: Objective, window: timedelta) -> Column:
@@ -84,7 +85,7 @@ def _label(name: str, objective: Objective, known: Column, happened: Column) -> 
 
 
 def _first_arrival(impressions: DataFrame, feedback: DataFrame, objective: Objective) -> DataFrame:
-    """``impression_id``, ``arrival`` (long, microseconds) of impressions that are credited with feedback."""
+    """The impressions that are credited with feedback, and when that had ``arrival`` (long, microseconds)."""
     if objective.match == "impression":
         return _by_impression(impressions, feedback, immediate=not objective.windows)
     if objective.attribution == "last":
@@ -96,41 +97,54 @@ def _by_impression(impressions: DataFrame, feedback: DataFrame, immediate: bool)
     answers = feedback.where(F.col("impression_id").isNotNull()).select(
         "impression_id", F.unix_micros("feedback_time").alias("_at"), F.unix_micros("arrival_time").alias("arrival")
     )
-    joined = impressions.select("impression_id", "impression_time").join(answers, on="impression_id", how="inner")
+    joined = impressions.join(answers, on="impression_id", how="inner")
     if not immediate:
         joined = joined.where(F.col("_at") > F.unix_micros("impression_time"))
-    return joined.groupBy("impression_id").agg(F.min("arrival").alias("arrival"))
+    return joined.groupBy(*impressions.columns).agg(F.min("arrival").alias("arrival"))
 
 
-def _timeline(impressions: DataFrame, feedback: DataFrame, key: Column) -> DataFrame:
-    """Impressions and feedback in one frame: ``_key``, ``_at``, ``impression_id`` (null: feedback), ``arrival``."""
-    shown = impressions.select(key.alias("_key"), F.unix_micros("impression_time").alias("_at"), "impression_id")
+def _timeline(impressions: DataFrame, feedback: DataFrame, *key: str) -> DataFrame:
+    """Impressions and feedback of the same keys in one frame.
+
+    ``_key``, ``_at``, ``_shown`` (the impression's columns; null: feedback), ``arrival``. Impressions whose key never
+    got feedback, which are most, are left out before anything is sorted.
+    """
     answers = feedback.select(
-        key.alias("_key"), F.unix_micros("feedback_time").alias("_at"), F.unix_micros("arrival_time").alias("arrival")
+        joint_key(*key).alias("_key"),
+        F.unix_micros("feedback_time").alias("_at"),
+        F.unix_micros("arrival_time").alias("arrival"),
     )
+    shown = impressions.select(
+        joint_key(*key).alias("_key"),
+        F.unix_micros("impression_time").alias("_at"),
+        F.struct(*impressions.columns).alias("_shown"),
+    ).join(answers.select("_key"), on="_key", how="left_semi")
     return shown.unionByName(answers, allowMissingColumns=True)
 
 
 def _every(impressions: DataFrame, feedback: DataFrame) -> DataFrame:
     # Descending, so that 'after t' is an unbounded-preceding frame, which Spark advances incrementally.
     after = Window.partitionBy("_key").orderBy(F.col("_at").desc()).rangeBetween(Window.unboundedPreceding, -1)
-    rows = _timeline(impressions, feedback, joint_key("user_id", "item_id")).select(
-        "impression_id", F.min("arrival").over(after).alias("arrival")
+    rows = _timeline(impressions, feedback, "user_id", "item_id").select(
+        "_shown", F.min("arrival").over(after).alias("arrival")
     )
-    return rows.where("impression_id is not null and arrival is not null")
+    return _credited(rows)
 
 
 def _last_only(impressions: DataFrame, feedback: DataFrame) -> DataFrame:
     """Feedback credits the last impression before it, in its domain; impressions of one instant share the credit."""
     domains = impressions.select("domain").distinct()
-    rows = _timeline(impressions, feedback.crossJoin(F.broadcast(domains)), joint_key("domain", "user_id", "item_id"))
+    rows = _timeline(impressions, feedback.crossJoin(F.broadcast(domains)), "domain", "user_id", "item_id")
     ordered = Window.partitionBy("_key").orderBy("_at")
-    shown_at = F.when(F.col("impression_id").isNotNull(), F.col("_at"))
+    shown_at = F.when(F.col("_shown").isNotNull(), F.col("_at"))
     # An episode is named by the impression time that opens it; feedback belongs to the last one before its instant.
-    episode = F.when(F.col("impression_id").isNotNull(), F.col("_at")).otherwise(
+    episode = F.when(F.col("_shown").isNotNull(), F.col("_at")).otherwise(
         F.max(shown_at).over(ordered.rangeBetween(Window.unboundedPreceding, -1))
     )
     marked = rows.withColumn("_episode", episode)
     whole = Window.partitionBy("_key", "_episode")
-    credited = marked.withColumn("arrival", F.min("arrival").over(whole))
-    return credited.where("impression_id is not null and arrival is not null").select("impression_id", "arrival")
+    return _credited(marked.withColumn("arrival", F.min("arrival").over(whole)))
+
+
+def _credited(rows: DataFrame) -> DataFrame:
+    return rows.where("_shown is not null and arrival is not null").select("_shown.*", "arrival")

@@ -142,7 +142,7 @@ def remembered(known: DataFrame, space: ModelSpace, span: Span) -> DataFrame:
 
 
 def with_features(rows: DataFrame, known: DataFrame, space: ModelSpace, span: Span) -> DataFrame:
-    """``rows`` with every history measure (float) and sequence array (``<name>_<field>``) of the space.
+    """``rows`` with every history measure (float) and packed sequence (``<name>_<field>``) of the space.
 
     Args:
         rows: have ``user_id``, ``item_id``, ``impression_time`` and attributes ``a.b`` as ``_a_b``.
@@ -172,9 +172,8 @@ def _added(plan: Plan, parts: list[int]) -> list[T.StructField]:
             fields += [T.StructField(measure.name, T.FloatType()) for measure in plan.ledgers[part].measures]
             continue
         shape = plan.shapes[part - len(plan.ledgers)]
-        fields += [T.StructField(f"{shape.name}_{field}", T.ArrayType(T.LongType())) for field in shape.ids]
-        numbers = (*shape.dense, *(["age"] if shape.age else []))
-        fields += [T.StructField(f"{shape.name}_{field}", T.ArrayType(T.FloatType())) for field in numbers]
+        packed = (*shape.ids, *shape.dense, *(["age"] if shape.age else []))
+        fields += [T.StructField(f"{shape.name}_{field}", T.BinaryType()) for field in packed]
     return fields
 
 
@@ -213,11 +212,16 @@ def _sequences(shape: Shape, shown: pa.Table, happened: pa.Table, part: int, tim
     fields |= {field: found.dense[:, n] for n, field in enumerate(shape.dense)}
     if shape.age:
         fields["age"] = found.ages
-    offsets = pa.array(ends.astype(np.int32))
-    return {
-        f"{shape.name}_{field}": pa.ListArray.from_arrays(offsets, pa.array(values[flat]))
-        for field, values in fields.items()
-    }
+    return {f"{shape.name}_{field}": _packed(values[flat], ends) for field, values in fields.items()}
+
+
+def _packed(values: NDArray[Any], ends: Longs) -> pa.Array:
+    """Binaries, one a row: its values one after the other, little-endian (int64 or float32)."""
+    data = values.astype("<i8" if values.dtype.kind == "i" else "<f4", copy=False)
+    offsets = (ends * data.itemsize).astype(np.int32)
+    return pa.Array.from_buffers(
+        pa.binary(), ends.size - 1, [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data))]
+    )
 
 
 def _balances(ledger: Ledger, table: pa.Table, part: int, start: int | None, end: int) -> pa.Table:

@@ -32,7 +32,10 @@ class DenseColumn:
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceColumns:
-    """Parallel arrays, newest event first: ``<name>_<field>``, ids as ``array<long>``, numbers as ``array<float>``."""
+    """Parallel sequences, newest event first: ``<name>_<field>``, each packed in one binary.
+
+    It has as many little-endian values as there are events: int64 ids, float32 numbers.
+    """
 
     name: str
     length: int

@@ -59,7 +59,8 @@ def feedback(impressions: DataFrame) -> DataFrame:
 
 @pytest.fixture(scope="module")
 def found(impressions: DataFrame, feedback: DataFrame) -> DataFrame:
-    return outcomes(impressions, feedback, dict(small_space().objectives)).cache()
+    found = outcomes(impressions, feedback, dict(small_space().objectives))
+    return found.drop(*(column for column in impressions.columns if column != "impression_id")).cache()
 
 
 ALL = Span(None, END)

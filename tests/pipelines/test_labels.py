@@ -35,7 +35,9 @@ def labels(
     shown = tl.impression_frame(spark, impressions)
     found = outcomes(shown, tl.feedback_frame(spark, feedback, "buy"), {"buy": declared})
     assert found.groupBy("impression_id").count().where("count > 1").count() == 0
-    joined = shown.join(found, on="impression_id", how="left").select(
+    joined = shown.join(
+        found.drop(*(c for c in shown.columns if c != "impression_id")), on="impression_id", how="left"
+    ).select(
         "impression_id",
         *(windowed_label("buy", declared, timedelta(hours=h)).alias(w) for w, h in WINDOWS.items()),
     )
