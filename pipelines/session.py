@@ -24,9 +24,7 @@ _SMALL_MACHINE = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "localhost",
     "spark.driver.bindAddress": "127.0.0.1",
-    # The parallel collector: a table of 144 columns is written in three quarters of the time that G1 takes.
-    "spark.driver.extraJavaOptions": "-XX:+UseParallelGC "
-    f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}",
+    "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}",
     "spark.ui.showConsoleProgress": "false",
     # A table of this size, once written, is sent to every task rather than shuffled with the one that it meets.
     "spark.sql.autoBroadcastJoinThreshold": str(64 * 1024 * 1024),
