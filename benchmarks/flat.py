@@ -24,18 +24,20 @@ class FlatRows:
     domain_R: NDArray[np.int64]
     window_R: NDArray[np.int64]
     labels_RO: NDArray[np.float64]
+    weight_R: NDArray[np.float32]
     keys: Arrays
 
 
 def flat_rows(batches: Iterable[Loaded], manifest: TrainingManifest, left_out: Sequence[str] = ()) -> FlatRows:
     """All rows of the batches; ``left_out`` names categorical features to do without."""
     kept = [index for index, part in enumerate(manifest.categorical) if part.name not in left_out]
-    features, domains, windows, labels, keys = [], [], [], [], []
+    features, domains, windows, labels, weights, keys = [], [], [], [], [], []
     for batch, extra in batches:
         features.append(_features(batch, manifest, kept))
         domains.append(batch.domain_B.numpy())
         windows.append(batch.window_B.numpy())
         labels.append(batch.labels_BO.double().numpy())
+        weights.append(batch.weight_B.numpy())
         keys.append(extra)
     categorical = tuple(manifest.categorical[index].name for index in kept)
     summaries = [f"{part.name}_{name}" for part in manifest.sequences for name in _summary_names(part, manifest)]
@@ -46,6 +48,7 @@ def flat_rows(batches: Iterable[Loaded], manifest: TrainingManifest, left_out: S
         domain_R=np.concatenate(domains),
         window_R=np.concatenate(windows),
         labels_RO=np.concatenate(labels),
+        weight_R=np.concatenate(weights),
         keys={name: np.concatenate([extra[name] for extra in keys]) for name in keys[0]},
     )
 

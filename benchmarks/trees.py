@@ -140,6 +140,7 @@ def _dataset(rows: FlatRows, chosen: NDArray[np.bool_], objective: int) -> light
     return lightgbm.Dataset(
         rows.features_RF[chosen],
         rows.labels_RO[chosen, objective],
+        weight=rows.weight_R[chosen],
         feature_name=list(rows.names),
         categorical_feature=list(rows.categorical),
     )

@@ -11,6 +11,7 @@ from jobs.stages import Context, Stage, stage_command
 from pipelines.attribution import longest_window
 from pipelines.concatenation import KEYS
 from pipelines.layout import PARQUET_OPTIONS, file_count, inputs, labels, packed
+from pipelines.negatives import downsampled
 from pipelines.normalisers import fit_normalisers
 from pipelines.spans import Span
 from pipelines.tables import Published, published, read, require
@@ -29,7 +30,7 @@ def _work(context: Context) -> None:
     def laid_out(span: Span) -> Iterator[DataFrame]:
         available = rows.where(span.holds("available_time"))
         for part in parts(available, span, longest_window(space, target.group)):
-            mixed = available.where(part.holds("impression_time"))
+            mixed = downsampled(available.where(part.holds("impression_time")), space, target.group)
             yield packed(mixed, space, target.group, file_count(mixed.count()))
 
     uri, suite = target.group_table("training"), packed_suite(space, target.group)
@@ -70,6 +71,7 @@ def _manifest(context: Context, training: Published) -> TrainingManifest:
         dense=dense,
         sequences=sequences,
         normalisers=normalisers,
+        negatives=space.groups[target.group].negatives,
         cuts={split: space.cut(split) for split in _SPLITS},
         tables={t.uri.rsplit("/", 1)[-1]: PinnedTable(uri=t.uri, version=t.version, rows=t.rows) for t in pinned},
         fingerprint=context.fingerprint,

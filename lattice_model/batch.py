@@ -40,6 +40,8 @@ class Batch:
     """int64, position in the manifest's windows; -1 for none."""
     labels_BO: Tensor
     """float32: 1, 0, or NaN where there is no label."""
+    weight_B: Tensor
+    """float32: how many rows each stands for in the loss (negative downsampling)."""
 
     @property
     def size(self) -> int:
@@ -52,6 +54,6 @@ class Batch:
             sequences={name: sequence.to(device) for name, sequence in self.sequences.items()},
             **{
                 name: getattr(self, name).to(device, non_blocking=True)
-                for name in ("dense_BF", "domain_B", "window_B", "labels_BO")
+                for name in ("dense_BF", "domain_B", "window_B", "labels_BO", "weight_B")
             },
         )

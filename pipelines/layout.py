@@ -50,6 +50,7 @@ def packed(rows: DataFrame, space: ModelSpace, group: str, files: int) -> DataFr
         _position(F.col("domain"), list(domains)).alias("domain_index"),
         _position(F.col("window"), windows).alias("window_index"),
         *([F.col("split")] if "split" in rows.columns else []),
+        F.col("weight") if "weight" in rows.columns else F.lit(1.0).cast("float").alias("weight"),
         *(F.col(f"label_{name}") for name in space.group_objectives(group)),
         *(F.col(feature.name) for feature in categorical_columns(space)),
         *(F.col(feature.name) for feature in dense_columns(space)),

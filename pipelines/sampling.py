@@ -63,14 +63,24 @@ def sample_tables(tables: SourceTables, sample: Sample) -> SourceTables:
 
 def sample_users(frame: DataFrame, rate: float) -> DataFrame:
     """The rows of a share of the users, the same users in every table."""
-    return frame.where(_kept(F.xxhash64(F.lit("sample"), F.col("user_id")), rate))
+    return frame.where(is_kept(F.xxhash64(F.lit("sample"), F.col("user_id")), rate))
 
 
 def sample_impressions(impressions: DataFrame, domain: str, rate: float) -> DataFrame:
     """A share of one domain's impressions, chosen by their own key."""
-    return impressions.where(_kept(F.xxhash64(F.lit("sample"), F.lit(domain), F.col("source_key")), rate))
+    return impressions.where(is_kept(F.xxhash64(F.lit("sample"), F.lit(domain), F.col("source_key")), rate))
 
 
-def _kept(hashed: Column, rate: float) -> Column:
+def is_kept(hashed: Column, rate: float) -> Column:
+    """Whether a row with this hash is among the share ``rate`` of all."""
+    return F.pmod(hashed, F.lit(_SHARES)) < _shares(rate)
+
+
+def kept_share(rate: float) -> float:
+    """The share that ``is_kept`` keeps in expectation: ``rate``, rounded to a millionth."""
+    return _shares(rate) / _SHARES
+
+
+def _shares(rate: float) -> int:
     # At least one share, so that a tiny rate cannot round to nothing; a rate of 1 keeps every row.
-    return F.pmod(hashed, F.lit(_SHARES)) < max(1, round(rate * _SHARES))
+    return max(1, round(rate * _SHARES))

@@ -21,6 +21,8 @@ _SMALL_MACHINE = {
     "spark.driver.memory": os.environ.get("LATTICE_DRIVER_MEMORY", "4g"),
     "spark.sql.shuffle.partitions": "16",
     "spark.databricks.delta.snapshotPartitions": "2",
+    # Parts of an eighth of a gigabyte, the default, leave one core idle while the other reads the last one.
+    "spark.sql.files.maxPartitionBytes": str(32 * 1024 * 1024),
     "spark.ui.enabled": "false",
     "spark.driver.host": "localhost",
     "spark.driver.bindAddress": "127.0.0.1",

@@ -98,7 +98,8 @@ class TrainingManifest(_Part):
 
     ``impression_id`` (int64), ``user_id`` and ``item_id`` (string), ``impression_time`` and ``available_time``
     (timestamp, UTC), ``domain_index`` (int32, position in ``domains``), ``window_index`` (int32, position in
-    ``windows``, -1 for none). ``evaluation`` also has ``split`` (string: validation or test).
+    ``windows``, -1 for none), ``weight`` (float32, how many rows it stands for). ``evaluation`` also has ``split``
+    (string: validation or test).
     A training row may serve the model of a split if ``available_time < cuts[split]``.
     """
 
@@ -113,6 +114,8 @@ class TrainingManifest(_Part):
     dense: tuple[DenseInput, ...]
     sequences: tuple[SequenceInput, ...]
     normalisers: dict[Split, dict[str, Normaliser]]
+    negatives: dict[str, float] = {}
+    """Domain -> the share of its rows without a positive label that ``training`` keeps; all where it is not named."""
     cuts: dict[Split, datetime]
     tables: dict[str, PinnedTable]
     """``training``, ``evaluation`` and every parent of theirs."""

@@ -71,6 +71,7 @@ def _check_group(space: ModelSpace, name: str, at: tuple[str, ...], chosen: tupl
     if not isinstance(chosen, str):
         every = [f"{domain}/{o}" for o, objective in space.objectives.items() for domain in objective.domains]
         _known(chosen, every, (*at, "portfolios"), "portfolio")
+    _known(space.groups[name].negatives, space.group_domains(name), (*at, "negatives"), "domain", listed=False)
     for objective in space.group_objectives(name):
         for window in space.objectives[objective].windows:
             if window not in space.groups[name].windows:

@@ -243,6 +243,11 @@ class Group(Declared):
     portfolios: tuple[str, ...] | Literal["all"] = Field(default=ALL, description="DOMAIN/OBJECTIVE each, or all.")
     windows: tuple[Duration, ...] = ()
     weights: tuple[WindowWeights, ...] = ()
+    negatives: dict[Name, Annotated[float, Field(gt=0, le=1)]] = Field(
+        default={},
+        description="Domain -> the share of its rows without a positive label that training keeps, weighted by one "
+        "over it; default: all of them.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Group":

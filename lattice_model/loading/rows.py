@@ -37,7 +37,7 @@ def fold(hashes: NDArray[np.int64], size: int) -> NDArray[np.int64]:
 
 def columns_of(manifest: TrainingManifest, keys: Sequence[str]) -> dict[str, str]:
     """The columns that a batch needs, and the Arrow type that each must have ('' for any)."""
-    needed = {"domain_index": "int32", "window_index": "int32"}
+    needed = {"domain_index": "int32", "window_index": "int32", "weight": "float"}
     needed |= {part.column: "int64" for part in manifest.categorical}
     needed |= {part.column: "float" for part in manifest.dense}
     needed |= {part.column: "float" for part in manifest.objectives}
@@ -60,6 +60,7 @@ def decode(columns: Mapping[str, Array], manifest: TrainingManifest, keys: Seque
         "window": _whole(columns, "window_index"),
         "categorical": _stack(rows, (fold(_whole(columns, c.column), c.size) for c in manifest.categorical), np.int64),
         "dense": _stack(rows, (columns[part.column] for part in manifest.dense), np.float32),
+        "weight": columns["weight"],
         "labels": _stack(rows, (columns[part.column] for part in manifest.objectives), np.float32),
     }
     for sequence in manifest.sequences:
@@ -83,6 +84,7 @@ def to_loaded(arrays: Arrays, manifest: TrainingManifest) -> Loaded:
         domain_B=torch.from_numpy(arrays["domain"]),
         window_B=torch.from_numpy(arrays["window"]),
         labels_BO=torch.from_numpy(arrays["labels"]),
+        weight_B=torch.from_numpy(arrays["weight"]),
     )
     keys = {name.removeprefix(_KEY): array for name, array in arrays.items() if name.startswith(_KEY)}
     return Loaded(batch, keys)

@@ -23,7 +23,7 @@ class HeadLosses(NamedTuple):
     mean_H: Tensor
     """Mean cross-entropy of each head over its labels (nats), 0 for a head without any; detached."""
     labels_H: Tensor
-    """How many labels each head had."""
+    """How many labels each head had, each counted by its row's weight."""
 
 
 def head_targets(labels_BO: Tensor, window_B: Tensor, heads: Sequence[Head]) -> Tensor:
@@ -38,9 +38,15 @@ def head_targets(labels_BO: Tensor, window_B: Tensor, heads: Sequence[Head]) -> 
 
 
 def masked_bce(
-    logits_BH: Tensor, targets_BH: Tensor, weights_H: Tensor | None = None, balance: Balance = "labels"
+    logits_BH: Tensor,
+    targets_BH: Tensor,
+    weights_H: Tensor | None = None,
+    balance: Balance = "labels",
+    weight_B: Tensor | None = None,
 ) -> HeadLosses:
     """Binary cross-entropy over the targets that are not NaN, each head's multiplied by its weight (default 1).
+
+    ``weight_B`` says how many rows each one stands for (default 1): it counts that often in sums and means.
 
     ``balance="labels"`` divides the sum by the number of labels: the mean log-likelihood, in which dense heads
     carry more. ``balance="heads"`` averages the means of the heads that have labels in the batch: each carries the
@@ -48,10 +54,12 @@ def masked_bce(
     Computed in float32 whatever the logits are in.
     """
     labelled_BH = ~targets_BH.isnan()
+    counted_BH = labelled_BH.float() if weight_B is None else labelled_BH * weight_B[:, None]
     bce_BH = F.binary_cross_entropy_with_logits(
         logits_BH.float(), targets_BH.nan_to_num(0.0), reduction="none"
     ).masked_fill(~labelled_BH, 0.0)
-    sum_H, labels_H = bce_BH.sum(0), labelled_BH.sum(0)
+    # A row weighs 1 or more: clamping changes only what has no label at all.
+    sum_H, labels_H = (bce_BH * counted_BH).sum(0), counted_BH.sum(0)
     mean_H = sum_H / labels_H.clamp(min=1)
     if weights_H is None:
         weights_H = torch.ones_like(mean_H)

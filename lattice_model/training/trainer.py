@@ -130,7 +130,7 @@ class _Step:
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._config.bf16):
             logits_BH = self._model(batch)
         targets_BH = head_targets(batch.labels_BO, batch.window_B, self._heads)
-        losses = masked_bce(logits_BH, targets_BH, balance=self._config.balance)
+        losses = masked_bce(logits_BH, targets_BH, balance=self._config.balance, weight_B=batch.weight_B)
         losses.total.backward()
         norm = clip_grad_norm_(self._dense, self._config.clip_norm)
         loss = losses.total.item()

@@ -139,6 +139,7 @@ def make_batch(manifest: TrainingManifest, size: int, seed: int) -> Batch:
         domain_B=torch.from_numpy(domain_B),
         window_B=torch.from_numpy(window_B),
         labels_BO=torch.from_numpy(labels_BO),
+        weight_B=torch.ones(size),
     )
 
 

@@ -24,6 +24,7 @@ def make_table(manifest: TrainingManifest, rows: int, seed: int = 0) -> pa.Table
         "available_time": pa.array(times, pa.timestamp("us", tz="UTC")),
         "split": pa.array(["validation" if i % 3 else "test" for i in range(rows)]),
         "domain_index": pa.array(rng.integers(0, len(manifest.domains), rows), pa.int32()),
+        "weight": pa.array(rng.choice([1.0, 4.0], rows), pa.float32()),
         "window_index": pa.array(rng.integers(0, len(manifest.windows), rows), pa.int32()),
     }
     for part in manifest.categorical:

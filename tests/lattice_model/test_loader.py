@@ -31,7 +31,7 @@ def impressions(loaded: list[Loaded]) -> list[int]:
 
 def tensors(batch: Batch) -> list[torch.Tensor]:
     parts = [batch.categorical.values(), batch.categorical.lengths(), batch.dense_BF, batch.labels_BO]
-    parts += [batch.domain_B, batch.window_B]
+    parts += [batch.domain_B, batch.window_B, batch.weight_B]
     for sequence in batch.sequences.values():
         parts += [sequence.ids_BNI, sequence.dense_BNE, sequence.lengths_B]
     return parts
@@ -70,6 +70,7 @@ def test_the_values_are_those_of_the_table(files: list[str]) -> None:
         assert np.array_equal(batch.labels_BO[:, position].numpy(), expected, equal_nan=True)
     assert batch.domain_B.tolist() == TABLE["domain_index"].to_pylist()
     assert batch.window_B.tolist() == TABLE["window_index"].to_pylist()
+    assert batch.weight_B.tolist() == TABLE["weight"].to_pylist()
     for part in MANIFEST.categorical:
         folded = [1 + value % (part.size - 1) if value else None for value in TABLE[part.column].to_pylist()]
         jagged = batch.categorical[part.name]

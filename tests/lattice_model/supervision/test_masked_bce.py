@@ -63,6 +63,24 @@ def test_loss_equals_a_sum_over_labels_written_out(balance: Balance, weighted: b
 
 
 @pytest.mark.parametrize("balance", ["labels", "heads"])
+def test_a_row_of_weight_3_counts_as_three_rows(balance: Balance) -> None:
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(8, 3, generator=generator, requires_grad=True)
+    targets = (torch.rand(8, 3, generator=generator) < 0.4).float()
+    targets[torch.rand(8, 3, generator=generator) < 0.4] = NAN
+    weights = torch.tensor([1.0, 3.0, 1.0, 1.0, 2.0, 1.0, 3.0, 1.0])
+    once = masked_bce(logits, targets, balance=balance, weight_B=weights)
+    times = weights.long()
+    repeated = masked_bce(
+        logits.repeat_interleave(times, 0), targets.repeat_interleave(times, 0), balance=balance
+    )  # fmt: skip
+    torch.testing.assert_close(once, repeated)
+    (first,) = torch.autograd.grad(once.total, logits)
+    (second,) = torch.autograd.grad(repeated.total, logits)
+    torch.testing.assert_close(first, second)
+
+
+@pytest.mark.parametrize("balance", ["labels", "heads"])
 def test_the_gradient_is_the_error_where_there_is_a_label_and_zero_elsewhere(balance: Balance) -> None:
     """Closed form: d BCE / d logit = sigmoid(logit) - y."""
     logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(1), requires_grad=True)
