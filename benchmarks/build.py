@@ -65,7 +65,6 @@ class Costs(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     space: str
-    command: str
     machine: Machine
     costs: tuple[Cost, ...]
     labels: Anchor | None = None
@@ -105,7 +104,8 @@ def page(result: Costs) -> str:
     shares = sorted({cost.share for cost in result.costs})
     by = {(cost.share, cost.step): cost for cost in result.costs if cost.table is None}
     steps = [stage.name for stage in STAGES]
-    lines = ["# What a build costs", "", f"Space `{result.space}`. By `{result.command}`.", ""]
+    command = "python -m benchmarks.build " + " ".join(f"--share {share:g}" for share in shares)
+    lines = ["# What a build costs", "", f"Space `{result.space}`. By `{command}`, in one run or several.", ""]
     header = "| share | step | table | rows | seconds | CPU s | peak GiB | read | shuffled | spilled | written |"
     lines += [header, "| ---: | --- | --- |" + " ---: |" * 8]
     for cost in sorted(result.costs, key=lambda cost: cost.share):
@@ -151,6 +151,15 @@ def _save(result: Costs, out: Path) -> None:
     out.with_suffix(".json").write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
+def _before(out: Path, space: str) -> Costs | None:
+    """What an earlier run left there, if it was of this space and machine."""
+    path = out.with_suffix(".json")
+    if not path.is_file():
+        return None
+    found = Costs.model_validate_json(path.read_text(encoding="utf-8"))
+    return found if (found.space, found.machine) == (space, Machine.here()) else None
+
+
 def main(
     share: Annotated[list[float], typer.Option("--share", help="A share of the impressions; give several.")],
     space: Annotated[str, typer.Option("--space")] = COMPARED,
@@ -162,10 +171,10 @@ def main(
         "docs/results/build.md"
     ),
 ) -> None:
-    """Build each share, print what every stage took."""
+    """Build each share, print what every stage took. What the page holds of other shares stays there."""
     folder = Path(mkdtemp(prefix="lattice-build-", dir=scratch))
-    command = "python -m benchmarks.build " + " ".join(f"--share {part:g}" for part in share)
-    costs: list[Cost] = []
+    before = _before(out, space)
+    costs = [cost for cost in before.costs if cost.share not in share] if before else []
     try:
         for part in sorted(share):
             target = Target.parse(space, str(folder / f"{part:g}"), "all", f"impressions={part:g}")
@@ -175,7 +184,8 @@ def main(
                 console.print(f"{name}: {cost.seconds:.0f} s, {cost.peak_gib:.1f} GiB", highlight=False)
             if not keep:
                 shutil.rmtree(folder / f"{part:g}")
-            result = Costs(space=space, command=command, machine=Machine.here(), costs=tuple(costs))
+            labels = before.labels if before else None
+            result = Costs(space=space, machine=Machine.here(), costs=tuple(costs), labels=labels)
             # After each share: the largest one may take long, and what was measured must not be lost with it.
             _save(result, out)
         if space == COMPARED:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
@@ -77,3 +78,24 @@ def test_files_are_those_of_the_version(spark: SparkSession, tmp_path: Path) -> 
     assert len(list((tmp_path / "t").glob("*.parquet"))) == 2
     assert len(files(first)) == len(files(second)) == 1
     assert files(first) != files(second)
+
+
+def test_parquets_settings_reach_its_writer_and_no_other_table(spark: SparkSession, tmp_path: Path) -> None:
+    rows = spark.range(20_000).selectExpr(
+        "id % 9 AS id",
+        "CAST(id % 7 AS STRING) AS name",
+        "CAST(id AS FLOAT) / 7 AS number",
+        "CAST(CAST(id AS STRING) AS BINARY) AS packed",
+    )
+    small = {"compression": "snappy", "parquet.block.size": "65536", "parquet.page.size": "8192"}
+    made = publish(rows.coalesce(1), str(tmp_path / "t"), fingerprint="f", check=accept, options=small)
+    (path,) = files(made)
+    parquet = pq.ParquetFile(path.removeprefix("file://"))
+    columns = {parquet.schema.names[place]: parquet.metadata.row_group(0).column(place) for place in range(4)}
+    coded = {name for name, column in columns.items() if "PLAIN_DICTIONARY" in column.encodings}
+    assert coded == {"id", "name"}
+    assert {column.compression for column in columns.values()} == {"SNAPPY"}
+    assert parquet.num_row_groups > 1
+    after = publish(rows.coalesce(1), str(tmp_path / "u"), fingerprint="f", check=accept)
+    assert pq.ParquetFile(files(after)[0].removeprefix("file://")).num_row_groups == 1
+    assert spark.conf.get("parquet.block.size", None) is None
