@@ -16,23 +16,20 @@ from schemas.space import ModelSpace
 
 def all_impressions(impressions: Mapping[str, DataFrame], space: ModelSpace) -> DataFrame:
     """One row an impression: its keys, then every column that any domain declares (null where one lacks it)."""
-    kinds = {column: kind for domain in space.domains.values() for column, kind in domain.columns.items()}
-    parts = []
-    for domain, rows in impressions.items():
-        declared = space.domains[domain].columns
-        parts.append(
-            rows.select(
-                impression_id(F.lit(domain), F.col("source_key")).alias("impression_id"),
-                F.lit(domain).alias("domain"),
-                "user_id",
-                "item_id",
-                "impression_time",
-                "arrival_time",
-                "source_key",
-                *((F.col(c) if c in declared else F.lit(None).cast(kind)).alias(c) for c, kind in kinds.items()),
-            )
+    parts = [
+        rows.select(
+            impression_id(F.lit(domain), F.col("source_key")).alias("impression_id"),
+            F.lit(domain).alias("domain"),
+            "user_id",
+            "item_id",
+            "impression_time",
+            "arrival_time",
+            "source_key",
+            *space.domains[domain].columns,
         )
-    return reduce(DataFrame.unionByName, parts)
+        for domain, rows in impressions.items()
+    ]
+    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
 
 
 def all_feedback(

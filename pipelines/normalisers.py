@@ -9,6 +9,8 @@ from schemas.manifest import DenseInput, Normaliser
 
 # Enough for stable quantiles, and a bound on what the driver holds whatever the table's size.
 SAMPLE = 60_000
+# Features of one query: thousands of them would not fit in the driver together.
+_AT_ONCE = 1_000
 _QUANTILES = np.linspace(0.0, 1.0, 65)
 
 
@@ -23,17 +25,18 @@ def fit_normalisers(
         domains: what ``domain_index`` counts.
     """
     share = min(1.0, SAMPLE / max(rows, 1))
-    kept = F.pmod(F.xxhash64(F.lit("normalisers"), F.col("impression_id")), F.lit(1_000_000)) < int(share * 1_000_000)
-    names = [feature.column for feature in features]
     # A hash sample of bounded size: the same rows whatever the partitioning.
-    values = (F.col(name).cast("float") for name in names)
-    sample = training.where(kept).select("domain_index", "weight", *values).toPandas()
-    index, weights = sample["domain_index"].to_numpy(), sample["weight"].to_numpy(dtype=np.float64)
+    kept = F.pmod(F.xxhash64(F.lit("normalisers"), F.col("impression_id")), F.lit(1_000_000)) < int(share * 1_000_000)
     positions = {domain: position for position, domain in enumerate(domains)}
     fitted = {}
-    for feature in features:
-        own = np.isin(index, [positions[domain] for domain in feature.domains])
-        fitted[feature.name] = _fit(sample[feature.column].to_numpy(dtype=np.float64)[own], weights[own])
+    for start in range(0, len(features), _AT_ONCE):
+        part = features[start : start + _AT_ONCE]
+        values = (F.col(feature.column).cast("float") for feature in part)
+        sample = training.where(kept).select("domain_index", "weight", *values).toPandas()
+        index, weights = sample["domain_index"].to_numpy(), sample["weight"].to_numpy(dtype=np.float64)
+        for feature in part:
+            own = np.isin(index, [positions[domain] for domain in feature.domains])
+            fitted[feature.name] = _fit(sample[feature.column].to_numpy(dtype=np.float64)[own], weights[own])
     return fitted
 
 

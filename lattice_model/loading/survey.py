@@ -49,12 +49,15 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """``stored`` rows lie in the files, ``rows`` of them are selected; tuples are in the order of the heads."""
+    """``stored`` rows lie in the files, ``rows`` of them are selected.
+
+    Tuples are in the order of the heads; labels are counted by the weights of their rows.
+    """
 
     stored: int
     rows: int
-    labels: tuple[int, ...]
-    positives: tuple[int, ...]
+    labels: tuple[float, ...]
+    positives: tuple[float, ...]
 
     def base_rates(self) -> tuple[float, ...]:
         """Each head's share of positives among its labels, drawn off 0 and 1 by one row of either kind."""
@@ -69,20 +72,19 @@ def survey(files: Sequence[str], manifest: TrainingManifest, needed: dict[str, s
     """
     heads = manifest.heads()
     stored = rows = 0
-    labels, positives = np.zeros(len(heads), dtype=np.int64), np.zeros(len(heads), dtype=np.int64)
-    names = ["window_index", *selection.columns, *(objective.column for objective in manifest.objectives)]
+    labels, positives = np.zeros(len(heads)), np.zeros(len(heads))
+    names = ["window_index", "weight", *selection.columns, *(objective.column for objective in manifest.objectives)]
     for file in files:
         columns = _read(file, names, needed)
         chosen = selection.mask(columns)
         stored, rows = stored + len(chosen), rows + int(chosen.sum())
-        window = columns["window_index"][chosen]
+        window, weight = columns["window_index"][chosen], columns["weight"][chosen].astype(np.float64)
         for position, (name, head_window) in enumerate(heads):
             column = next(objective.column for objective in manifest.objectives if objective.name == name)
             value = columns[column][chosen]
-            if head_window is not None:
-                value = value[window == manifest.windows.index(head_window)]
-            labels[position] += np.count_nonzero(~np.isnan(value))
-            positives[position] += np.count_nonzero(value == 1)
+            routed = head_window is None or window == manifest.windows.index(head_window)
+            labels[position] += weight[~np.isnan(value) & routed].sum()
+            positives[position] += weight[(value == 1) & routed].sum()
     return Survey(stored=stored, rows=rows, labels=tuple(labels.tolist()), positives=tuple(positives.tolist()))
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
@@ -27,9 +28,30 @@ from tests.spaces.video import write_video
 LAST = date(2024, 4, 14)
 
 
+LATE = 17
+"""Of so many impressions, and subscriptions, one arrives after it was due."""
+
+
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_video(tmp_path_factory.mktemp("video"), seed=5, users=12, shown_a_day=2)
+    path = write_video(tmp_path_factory.mktemp("video"), seed=5, users=12, shown_a_day=2)
+    _delay(path, "feed", "shown_at", pd.Timedelta(hours=36))
+    _delay(path, "subscriptions", "subscribed_at", pd.Timedelta(days=4))
+    return path
+
+
+def _delay(space: Path, table: str, time: str, delay: pd.Timedelta) -> None:
+    """Give a table a column with the time at which its rows arrived."""
+    rows = pd.read_csv(space.parent / f"{table}.csv")
+    late = np.arange(len(rows)) % LATE == 3
+    rows["arrived"] = rows[time].where(~late, (pd.to_datetime(rows[time]) + delay).astype(str))
+    rows.to_csv(space.parent / f"{table}.csv", index=False)
+    text = space.read_text(encoding="utf-8")
+    before, mapped, after = text.partition(f"path: {table}.csv")
+    assert mapped
+    space.write_text(
+        before + mapped + after.replace("columns: {", "columns: {arrival_time: arrived, ", 1), encoding="utf-8"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +63,11 @@ def built(space: Path, spark: SparkSession, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def grown(space: Path, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Target:
-    """Everything before a day in one go, a night that is killed and run again, and what is left in one go."""
+    """Everything before a day in several parts, a night that is killed and run again, and what is left in one go."""
     target = Target.parse(str(space), str(tmp_path_factory.mktemp("grown")), "all")
-    run_night(target, LAST - timedelta(days=12))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jobs.parts.ROWS", 250)
+        run_night(target, LAST - timedelta(days=12))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("jobs.zip.available_outcomes", _killed)
         run_night(target, LAST - timedelta(days=11))
@@ -81,7 +105,28 @@ def test_nights_give_what_a_whole_build_gives(spark: SparkSession, built: Target
         assert whole[name].rows == nights[name].rows, name
         pd.testing.assert_frame_equal(content(spark, whole[name]), content(spark, nights[name]), obj=name)
     assert whole["zipped"].rows > 500
+    assert whole["late_feedback"].rows > 5
     assert whole["evaluation"].rows > 100
+
+
+def test_what_arrives_too_late_is_kept_apart_and_changes_no_row(spark: SparkSession, built: Target) -> None:
+    whole = dict(tables(built))
+    feed = pd.read_csv(Path(built.folder, "feed.csv"))
+    # Shown on one (UTC) day, and arrived 36 hours later: on another one, whatever the time of day.
+    late = set(feed["id"][3::LATE].astype(str))
+    shown = read(spark, whole["impressions"]).where("domain = 'feed'").toPandas()
+    assert set(shown["source_key"]) == set(feed["id"].astype(str)) - late
+    apart = read(spark, whole["late_impressions"]).toPandas()
+    assert len(apart) == len(late)
+    assert not set(apart["impression_id"]) & set(shown["impression_id"])
+    missed = read(spark, whole["late_feedback"]).where("objective = 'subscribe'").toPandas()
+    assert (missed["arrival_time"] > missed["due_time"]).all()
+    labelled = read(spark, whole["zipped"]).select("impression_id", "label_subscribe").toPandas()
+    on_time = set(read(spark, whole["outcomes"]).where("arrival_subscribe IS NOT NULL").toPandas()["impression_id"])
+    # Another subscription may have come in time; alone, the late one makes no label.
+    alone = missed[~missed["impression_id"].isin(on_time)]
+    assert len(alone)
+    assert (labelled.set_index("impression_id").loc[alone["impression_id"], "label_subscribe"] == 0).all()
 
 
 def test_a_night_that_is_published_changes_nothing(grown: Target, capsys: pytest.CaptureFixture[str]) -> None:

@@ -132,8 +132,9 @@ def test_the_survey_counts_the_labels_of_each_head(files: list[str]) -> None:
     frame = TABLE.to_pandas()
     for position, (objective, window) in enumerate(MANIFEST.heads()):
         rows = frame if window is None else frame[frame.window_index == MANIFEST.windows.index(window)]
-        assert loader.survey.labels[position] == rows[f"label_{objective}"].notna().sum()
-        assert loader.survey.positives[position] == rows[f"label_{objective}"].sum()
+        label = rows[f"label_{objective}"]
+        assert loader.survey.labels[position] == rows["weight"][label.notna()].sum()
+        assert loader.survey.positives[position] == (rows["weight"] * label).sum()
     assert all(0 < rate < 1 for rate in loader.survey.base_rates())
 
 

@@ -1,0 +1,190 @@
+"""Spaces with thousands of feature columns: what planning and building them takes.
+
+``python -m benchmarks.wide --columns 1500 --columns 12000`` makes a space of ten domains which share that many number
+columns evenly, with few rows, and builds it: what it takes beyond the rows is the price of the columns.
+"""
+
+import shutil
+import time
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+import yaml
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+
+from benchmarks.quality_result import Machine
+from jobs.build import STAGES
+from jobs.memory import PeakMemory
+from jobs.stages import run_stages
+from jobs.target import Target
+from pipelines.session import spark_session
+
+console = Console(stderr=True)
+_DOMAINS = 10
+_START, _DAYS = pd.Timestamp("2024-03-01", tz="UTC"), 30
+
+
+class Width(BaseModel):
+    """What one number of columns took, seconds by stage."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    columns: int
+    seconds: dict[str, float]
+    peak_gib: float
+
+
+class Widths(BaseModel):
+    """Everything that was measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: int
+    command: str
+    machine: Machine
+    widths: tuple[Width, ...]
+
+
+def write_wide(folder: Path, columns: int, rows: int) -> Path:
+    """Write a space of ``columns`` number columns and ``rows`` impressions; return its file's path."""
+    random = np.random.default_rng(columns)
+    of_domain = {
+        f"d{domain}": [
+            f"d{domain}_x{number}" for number in range(columns * domain // _DOMAINS, columns * (domain + 1) // _DOMAINS)
+        ]
+        for domain in range(_DOMAINS)
+    }
+    shown = pd.DataFrame(
+        {
+            "user_id": random.integers(0, 50, rows).astype(str),
+            "item_id": random.integers(0, 20, rows).astype(str),
+            "impression_time": _START + pd.to_timedelta(np.sort(random.integers(0, _DAYS * 86_400, rows)), unit="s"),
+        }
+    )
+    _write(shown.iloc[::5].rename(columns={"impression_time": "feedback_time"}), folder / "buys.parquet")
+    for place, (domain, names) in enumerate(of_domain.items()):
+        own = shown.iloc[place::_DOMAINS]
+        numbers = pd.DataFrame(random.normal(size=(len(own), len(names))), columns=names, index=own.index)
+        _write(pd.concat([own, numbers], axis=1), folder / f"{domain}.parquet")
+    path = folder / "wide.yaml"
+    path.write_text(yaml.safe_dump(_space(of_domain), sort_keys=False), encoding="utf-8")
+    return path
+
+
+def _write(rows: pd.DataFrame, path: Path) -> None:
+    rows.to_parquet(path, index=False, coerce_timestamps="us")
+
+
+def _space(of_domain: dict[str, list[str]]) -> dict[str, Any]:
+    end = _START + pd.Timedelta(days=_DAYS)
+    return {
+        "name": "wide",
+        "source": {"kind": "files"},
+        "time_zone": "UTC",
+        "id_spaces": {"user": 64, "item": 32},
+        "domains": {
+            domain: {
+                "columns": dict.fromkeys(names, "double"),
+                "impressions": {"path": f"{domain}.parquet", "format": "parquet"},
+            }
+            for domain, names in of_domain.items()
+        },
+        "objectives": {
+            "buy": {
+                "domains": list(of_domain),
+                "windows": ["1d", "7d"],
+                "observed": {"from": _START.isoformat(), "to": end.isoformat()},
+                "feedback": {"path": "buys.parquet", "format": "parquet"},
+            }
+        },
+        "events": {
+            "buys": {
+                "columns": {},
+                "table": {"path": "buys.parquet", "format": "parquet", "columns": {"event_time": "feedback_time"}},
+            }
+        },
+        "attributes": {},
+        "features": {
+            "categorical": {
+                "user": {"column": "user_id", "id_space": "user"},
+                "item": {"column": "item_id", "id_space": "item"},
+            },
+            "dense": {
+                name: {"column": name, "domains": [domain]} for domain, names in of_domain.items() for name in names
+            },
+            "history": {"pair": {"events": "buys", "keys": ["user_id", "item_id"], "horizons": ["7d", "all"]}},
+        },
+        "groups": {"all": {"windows": ["1d", "7d"]}},
+        "splits": {
+            "validation": {"from": "2024-03-12", "to": "2024-03-14"},
+            "test": {"from": "2024-03-18", "to": "2024-03-20"},
+        },
+    }
+
+
+def measure(columns: int, rows: int) -> Width:
+    """Build such a space in a temporary folder."""
+    folder = Path(mkdtemp(prefix="lattice-wide-"))
+    try:
+        started = time.monotonic()
+        target = Target.parse(str(write_wide(folder, columns, rows)), str(folder / "warehouse"), "all")
+        seconds = {"space": time.monotonic() - started}
+        with PeakMemory() as memory:
+            for stage in STAGES:
+                started = time.monotonic()
+                run_stages(target, [stage])
+                seconds[stage.name] = time.monotonic() - started
+                console.print(f"{columns} columns, {stage.name}: {seconds[stage.name]:.0f} s", highlight=False)
+        return Width(columns=columns, seconds=seconds, peak_gib=memory.peak / 2**30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def page(result: Widths) -> str:
+    """The result as Markdown."""
+    steps = list(result.widths[0].seconds)
+    lines = [
+        "# What columns cost",
+        "",
+        f"Spaces of {_DOMAINS} domains and {result.rows:,} impressions in all. Seconds; `space` is making it and "
+        f"reading its file. By `{result.command}`.",
+        "",
+        f"| columns | {' | '.join(steps)} | together | peak GiB |",
+        "| ---: |" + " ---: |" * (len(steps) + 2),
+    ]
+    for width in result.widths:
+        cells = (f"{width.seconds[step]:.1f}" for step in steps)
+        whole = sum(width.seconds.values())
+        lines.append(f"| {width.columns:,} | {' | '.join(cells)} | {whole:.0f} | {width.peak_gib:.1f} |")
+    machine = result.machine
+    libraries = ", ".join(f"{name} {version}" for name, version in machine.libraries.items())
+    place = (
+        f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB; Python {machine.python}, {libraries}."
+    )
+    return "\n".join([*lines, "", place, ""])
+
+
+def main(
+    columns: Annotated[list[int], typer.Option("--columns", help="How many; give several.")],
+    rows: Annotated[int, typer.Option("--rows", help="Impressions of all domains together.")] = 2_000,
+    out: Annotated[Path, typer.Option("--out", help="The page; a JSON file lies beside it.")] = Path(
+        "docs/results/wide.md"
+    ),
+) -> None:
+    """Build a space of each width."""
+    spark_session("benchmark").range(1).count()
+    widths = tuple(measure(count, rows) for count in columns)
+    command = "python -m benchmarks.wide " + " ".join(f"--columns {count}" for count in columns)
+    result = Widths(rows=rows, command=command, machine=Machine.here(), widths=widths)
+    out.write_text(page(result), encoding="utf-8")
+    out.with_suffix(".json").write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    print(page(result))
+
+
+if __name__ == "__main__":
+    typer.run(main)
