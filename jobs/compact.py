@@ -43,11 +43,14 @@ def compact(
 def compact_tables(target: Target, keep_days: int) -> None:
     """Compact and vacuum the tables of a group and of its space."""
     past = target.group_table("past")
-    before = {uri: found for stage in STAGES for uri in stage.tables(target) if (found := published(uri))}
-    after = {uri: merge(table) for uri, table in before.items()}
     training = target.group_table("training")
-    if training in after and after[training].version != before[training].version:
-        _move_manifest(target, before[training], after[training])
+    before = {uri: found for stage in STAGES for uri in stage.tables(target) if (found := published(uri))}
+
+    def move_manifest(merged: Published) -> None:
+        if merged.uri == training:
+            _move_manifest(target, before[training], merged)
+
+    after = {uri: merge(table, move_manifest) for uri, table in before.items()}
     pinned = _pinned(target)
     for uri, table in after.items():
         removed = vacuum(uri, {table.version, *pinned.get(uri, ())}, keep_days)

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame
 from jobs import options
 from jobs.parts import parts
 from jobs.stages import Context, Stage, stage_command
-from pipelines.attribution import becomes_evaluated, evaluation, longest_window
+from pipelines.attribution import any_becomes_evaluated, becomes_evaluated, evaluation, longest_window
 from pipelines.concatenation import KEYS
 from pipelines.layout import PARQUET_OPTIONS, file_count, packed
 from pipelines.spans import Span
@@ -20,6 +20,8 @@ def _work(context: Context) -> None:
     outcomes = context.read(target.group_table("outcomes"))
 
     def held(span: Span) -> Iterator[DataFrame]:
+        if span.start is not None and not any_becomes_evaluated(space, group, span):
+            return
         known = outcomes.where(span.holds("available_time"))
         held_rows = rows.where(becomes_evaluated(space, group, span))
         for part in parts(held_rows, span, longest_window(space, group)):

@@ -32,14 +32,19 @@ def _work(context: Context) -> None:
     suite = impressions_suite(space)
     context.publish(_arriving(shown.where(on_time(shown))), target.space_table("impressions"), suite, keys)
     late = late_impressions(shown.limit(0) if tables.on_time else shown)
-    context.publish(_arriving(late), target.space_table("late_impressions"), late_suite(), keys)
+    context.publish(
+        lambda span: [] if tables.on_time and span.start is not None else late.where(span.holds("arrival_time")),
+        target.space_table("late_impressions"),
+        late_suite(),
+        keys,
+    )
     written = context.read(target.space_table("impressions"))
     context.publish(
         lambda span: all_feedback(tables.feedback, written, space, span),
         target.space_table("feedback"),
         feedback_suite(space),
         ["objective", "user_id", "item_id", "feedback_time"],
-        also=lambda added, made: None if context.grow else check_feedback_follows(written, added),
+        also=lambda added: None if context.grow else check_feedback_follows(written, added),
     )
 
 

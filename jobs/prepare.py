@@ -28,13 +28,15 @@ def _work(context: Context) -> None:
     rows = context.read(target.group_table("zipped")).where(F.col("available_time") < F.lit(space.cut("test")))
 
     def laid_out(span: Span) -> Iterator[DataFrame]:
+        if span.start is not None and span.start >= space.cut("test"):
+            return
         available = rows.where(span.holds("available_time"))
         for part in parts(available, span, longest_window(space, target.group)):
             mixed = downsampled(available.where(part.holds("impression_time")), space, target.group)
             yield packed(mixed, space, target.group, file_count(mixed.count()))
 
     uri, suite = target.group_table("training"), packed_suite(space, target.group)
-    context.publish(laid_out, uri, suite, KEYS, PARQUET_OPTIONS, also=lambda _, made: _write_manifest(context, made))
+    context.publish(laid_out, uri, suite, KEYS, PARQUET_OPTIONS, beside=lambda made: _write_manifest(context, made))
 
 
 def _write_manifest(context: Context, training: Published) -> None:

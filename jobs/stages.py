@@ -86,15 +86,17 @@ class Context:
         suite: list[Expectation],
         keys: Sequence[str],
         options: dict[str, str] | None = None,
-        also: Callable[[DataFrame, Published], None] | None = None,
+        also: Callable[[DataFrame], None] | None = None,
         pins: Callable[[], Mapping[str, int]] = dict,
+        beside: Callable[[Published], None] = lambda _: None,
     ) -> Published:
         """Write what the table lacks, hold it against the suite (and ``also``), publish it.
 
-        ``make`` gives the rows of a span of time; for the rest see pipelines.tables.publish.
+        ``make`` gives the rows of a span of time, no frame at all where it is known that there are none (a table must
+        begin with one); for the rest see pipelines.tables.publish.
         """
         span = self.lacking(uri)
-        if span.start is not None and span.start == span.end:
+        if span.empty:
             return require(uri, "lattice build")
         # A day, or the beginning, may well hold nothing yet; a whole build that does must be a mistake.
         wanted = [e for e in suite if e.kind != "not_empty"] if self.grow else suite
@@ -113,6 +115,7 @@ class Context:
                 through=self.through,
                 plan=self.target.plan,
                 pins=pins,
+                beside=beside,
             ),
         )
 
@@ -126,14 +129,14 @@ class Context:
         uri: str,
         suite: list[Expectation],
         keys: Sequence[str],
-        also: Callable[[DataFrame, Published], None] | None,
+        also: Callable[[DataFrame], None] | None,
     ) -> Callable[[DataFrame, Published], None]:
-        def checked(candidate: DataFrame, version: Published) -> None:
+        def checked(candidate: DataFrame, _: Published) -> None:
             from pipelines.quality import check  # not where everything is skipped: see _work
 
             check(candidate, _name(uri), suite, tuple(keys))
             if also is not None:
-                also(candidate, version)
+                also(candidate)
 
         return checked
 

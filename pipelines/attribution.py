@@ -155,6 +155,12 @@ def becomes_zipped(space: ModelSpace, group: str, span: Span) -> Column:
     )
 
 
+def any_becomes_evaluated(space: ModelSpace, group: str, span: Span) -> bool:
+    """Whether the span is one in which any impression of the evaluation ranges could become evaluated."""
+    closing = span.back(longest_window(space, group))
+    return any(not closing.meet(Span(*space.range_of(split))).empty for split in ("validation", "test"))
+
+
 def becomes_evaluated(space: ModelSpace, group: str, span: Span) -> Column:
     """Whether the row is of an evaluation range, and its longest window closes in the span."""
     windows = space.groups[group].windows

@@ -20,6 +20,11 @@ class Span:
     def __contains__(self, moment: datetime) -> bool:
         return (self.start is None or moment >= self.start) and (self.end is None or moment < self.end)
 
+    @property
+    def empty(self) -> bool:
+        """Whether no instant lies inside."""
+        return self.start is not None and self.end is not None and self.start >= self.end
+
     def holds(self, time: str | Column) -> Column:
         """Whether a timestamp column lies inside; a comparison with constants, so that files can be skipped by it."""
         moment = F.col(time) if isinstance(time, str) else time

@@ -139,18 +139,20 @@ def publish(
     through: datetime | None = None,
     plan: str = "",
     pins: Callable[[], Mapping[str, int]] = dict,
+    beside: Callable[[Published], None] = lambda _: None,
 ) -> Published:
     """Write ``frames`` as the next version of the table, check what was written, and publish it.
 
     Args:
-        frames: the rows, in one or more parts (a table too large for one job is written in several).
+        frames: the rows, in one or more parts (a table too large for one job is written in several); none if there is
+            nothing to add to what is published.
         uri: the table's folder.
         fingerprint: identifies input, code and configuration; a later run with the same one may skip the work.
-        check: takes the rows that were written, read back, and the candidate; raises if it must not be published. What
-            belongs to the version and lies beside the table (a manifest) is written here too.
+        check: takes the rows that were written, read back, and the candidate; raises if it must not be published.
         options: of the Parquet writer, such as ``compression``.
         append: keep the rows that are published, if any are; otherwise the frames are the whole table.
         through, plan, pins: see ``Published``; the pins are asked for once everything is written.
+        beside: writes what belongs to the candidate and lies beside the table (a manifest), before it is named.
     """
     before = published(uri)
     append = append and before is not None
@@ -177,6 +179,7 @@ def publish(
         )
         if spark is not None:
             check(_added(spark, made, kept), made)
+        beside(made)
     except BaseException:
         _undo(uri, before)
         raise
@@ -185,10 +188,10 @@ def publish(
     return made
 
 
-def compact(table: Published) -> Published:
+def compact(table: Published, beside: Callable[[Published], None] = lambda _: None) -> Published:
     """Merge a table's small files into larger ones and publish the result; the same rows, in a new version.
 
-    Readers of older versions are not disturbed: no file is removed.
+    Readers of older versions are not disturbed: no file is removed. ``beside`` as of ``publish``.
     """
     _forget_orphans(table)
     delta = DeltaTable(table.uri)
@@ -196,12 +199,12 @@ def compact(table: Published) -> Published:
     done = delta.optimize.compact(writer_properties=WriterProperties(compression="ZSTD"))
     if not done["numFilesRemoved"]:
         return table
-    version = DeltaTable(table.uri).version()
+    made = replace(table, version=DeltaTable(table.uri).version())
+    beside(made)
     kept = {key: properties[key] for key in (_FINGERPRINT, _DETAILS) if key in properties}
-    DeltaTable(table.uri).alter.set_table_properties(
-        {_PUBLISHED: str(version), **kept}, raise_if_not_exists=False
-    )  # fmt: skip
-    return replace(table, version=version)
+    named = {_PUBLISHED: str(made.version), **kept}
+    DeltaTable(table.uri).alter.set_table_properties(named, raise_if_not_exists=False)
+    return made
 
 
 def vacuum(uri: str, keep: Collection[int], days: int) -> int:

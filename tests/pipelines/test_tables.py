@@ -7,7 +7,7 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
-from pipelines.tables import Published, files, publish, published, read, require
+from pipelines.tables import Published, compact, files, publish, published, read, require
 from schemas.errors import LatticeError
 
 
@@ -99,3 +99,31 @@ def test_parquets_settings_reach_its_writer_and_no_other_table(spark: SparkSessi
     after = publish(rows.coalesce(1), str(tmp_path / "u"), fingerprint="f", check=accept)
     assert pq.ParquetFile(files(after)[0].removeprefix("file://")).num_row_groups == 1
     assert spark.conf.get("parquet.block.size", None) is None
+
+
+def test_a_merge_that_is_killed_before_it_is_named_changes_nothing(spark: SparkSession, tmp_path: Path) -> None:
+    uri = str(tmp_path / "t")
+    for _ in range(3):
+        before = publish(spark.range(5).coalesce(1), uri, fingerprint="f", check=accept, append=True)
+
+    def killed(_: Published) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compact(before, killed)
+    assert published(uri) == before
+    named: list[int] = []
+    after = compact(before, lambda made: named.append(made.version))
+    assert published(uri) == after
+    assert named == [after.version]
+    assert len(files(after)) == 1
+    assert ids(read(spark, after)) == ids(read(spark, before))
+
+
+def test_nothing_to_add_publishes_what_there_is(spark: SparkSession, tmp_path: Path) -> None:
+    uri, told = str(tmp_path / "t"), list[int]()
+    first = publish(spark.range(5), uri, fingerprint="f", check=accept, append=True)
+    made = publish([], uri, fingerprint="g", check=refuse, append=True, beside=lambda made: told.append(made.version))
+    assert published(uri) == made
+    assert told == [made.version]
+    assert (made.fingerprint, made.rows, files(made)) == ("g", 5, files(first))
