@@ -21,6 +21,7 @@ from rich.console import Console
 
 from benchmarks.counts import COMPARED, compare
 from benchmarks.quality_result import Machine
+from benchmarks.results import Out, Scratch, save
 from benchmarks.spark_usage import Usage, UsageMeter
 from jobs.build import STAGES
 from jobs.memory import PeakMemory
@@ -138,17 +139,7 @@ def page(result: Costs) -> str:
             f"{anchor.duckdb_seconds:.0f} s, {anchor.seconds / anchor.duckdb_seconds:.1f} times; the counts are "
             f"{'equal' if anchor.equal else 'NOT equal'}."
         )
-    machine = result.machine
-    libraries = ", ".join(f"{name} {version}" for name, version in machine.libraries.items())
-    place = (
-        f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB; Python {machine.python}, {libraries}."
-    )
-    return "\n".join([*lines, "", place, ""])
-
-
-def _save(result: Costs, out: Path) -> None:
-    out.write_text(page(result), encoding="utf-8")
-    out.with_suffix(".json").write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return "\n".join([*lines, "", str(result.machine), ""])
 
 
 def _before(out: Path, space: str) -> Costs | None:
@@ -163,13 +154,9 @@ def _before(out: Path, space: str) -> Costs | None:
 def main(
     share: Annotated[list[float], typer.Option("--share", help="A share of the impressions; give several.")],
     space: Annotated[str, typer.Option("--space")] = COMPARED,
-    scratch: Annotated[
-        Path | None, typer.Option("--scratch", help="Where to build. Default: a temporary folder.")
-    ] = None,
+    scratch: Scratch = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the warehouses there.")] = False,
-    out: Annotated[Path, typer.Option("--out", help="The page; a JSON file lies beside it.")] = Path(
-        "docs/results/build.md"
-    ),
+    out: Out = Path("docs/results/build.md"),
 ) -> None:
     """Build each share, print what every stage took. What the page holds of other shares stays there."""
     folder = Path(mkdtemp(prefix="lattice-build-", dir=scratch))
@@ -187,12 +174,12 @@ def main(
             labels = before.labels if before else None
             result = Costs(space=space, machine=Machine.here(), costs=tuple(costs), labels=labels)
             # After each share: the largest one may take long, and what was measured must not be lost with it.
-            _save(result, out)
+            save(result, page(result), out)
         if space == COMPARED:
             found = compare(load_space(space), spark_session("benchmark"))
             anchor = Anchor(seconds=found.seconds, duckdb_seconds=found.their_seconds, equal=found.ours == found.theirs)
             result = result.model_copy(update={"labels": anchor})
-            _save(result, out)
+            save(result, page(result), out)
         print(page(result))
     finally:
         if not keep:

@@ -23,6 +23,7 @@ from rich.console import Console
 from benchmarks.content import Content, contents
 from benchmarks.counts import COMPARED
 from benchmarks.quality_result import Machine
+from benchmarks.results import Out, Scratch, save
 from benchmarks.spark_usage import Usage, UsageMeter
 from jobs.build import STAGES
 from jobs.nightly import night_of
@@ -149,12 +150,7 @@ def page(result: Nights) -> str:
     if half:
         early, late = (median(run.usage.cpu for run in part) for part in (added[:half], added[half:]))
         lines += ["", f"CPU of the later half of the nights over that of the earlier: {late / early:.2f}."]
-    machine = result.machine
-    libraries = ", ".join(f"{name} {version}" for name, version in machine.libraries.items())
-    place = (
-        f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB; Python {machine.python}, {libraries}."
-    )
-    return "\n".join([*lines, "", place, ""])
+    return "\n".join([*lines, "", str(result.machine), ""])
 
 
 def main(
@@ -164,12 +160,8 @@ def main(
     ] = None,
     space: Annotated[str, typer.Option("--space")] = COMPARED,
     sample: Annotated[str | None, typer.Option("--sample", help="As of `lattice build`. Default: everything.")] = None,
-    scratch: Annotated[
-        Path | None, typer.Option("--scratch", help="Where to build. Default: a temporary folder.")
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", help="The page; a JSON file lies beside it.")] = Path(
-        "docs/results/nightly.md"
-    ),
+    scratch: Scratch = None,
+    out: Out = Path("docs/results/nightly.md"),
 ) -> None:
     """Build whole, then by nights, and compare."""
     folder = Path(mkdtemp(prefix="lattice-nights-", dir=scratch))
@@ -199,8 +191,7 @@ def main(
             wanted=wanted,
             found=contents(spark, parts),
         )
-        out.write_text(page(result), encoding="utf-8")
-        out.with_suffix(".json").write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        save(result, page(result), out)
         print(page(result))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

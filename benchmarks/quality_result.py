@@ -34,6 +34,10 @@ class Machine(BaseModel):
     python: str
     libraries: dict[str, str]
 
+    def __str__(self) -> str:
+        libraries = ", ".join(f"{name} {version}" for name, version in self.libraries.items())
+        return f"{self.processor}, {self.cores} cores, {self.memory_gib} GiB; Python {self.python}, {libraries}."
+
     @classmethod
     def here(cls) -> "Machine":
         cpuinfo = Path("/proc/cpuinfo")

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from benchmarks.quality_result import Machine
+from benchmarks.results import Out, save
 from jobs.build import STAGES
 from jobs.memory import PeakMemory
 from jobs.stages import run_stages
@@ -161,28 +162,20 @@ def page(result: Widths) -> str:
         cells = (f"{width.seconds[step]:.1f}" for step in steps)
         whole = sum(width.seconds.values())
         lines.append(f"| {width.columns:,} | {' | '.join(cells)} | {whole:.0f} | {width.peak_gib:.1f} |")
-    machine = result.machine
-    libraries = ", ".join(f"{name} {version}" for name, version in machine.libraries.items())
-    place = (
-        f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB; Python {machine.python}, {libraries}."
-    )
-    return "\n".join([*lines, "", place, ""])
+    return "\n".join([*lines, "", str(result.machine), ""])
 
 
 def main(
     columns: Annotated[list[int], typer.Option("--columns", help="How many; give several.")],
     rows: Annotated[int, typer.Option("--rows", help="Impressions of all domains together.")] = 2_000,
-    out: Annotated[Path, typer.Option("--out", help="The page; a JSON file lies beside it.")] = Path(
-        "docs/results/wide.md"
-    ),
+    out: Out = Path("docs/results/wide.md"),
 ) -> None:
     """Build a space of each width."""
     spark_session("benchmark").range(1).count()
     widths = tuple(measure(count, rows) for count in columns)
     command = "python -m benchmarks.wide " + " ".join(f"--columns {count}" for count in columns)
     result = Widths(rows=rows, command=command, machine=Machine.here(), widths=widths)
-    out.write_text(page(result), encoding="utf-8")
-    out.with_suffix(".json").write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    save(result, page(result), out)
     print(page(result))
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from benchmarks.counts import COMPARED
 from benchmarks.quality_result import Machine
+from benchmarks.results import Out, save
 from benchmarks.zipper.generated import WEIGHTS, WINDOWS, generated
 from benchmarks.zipper.online import Outcome, all_runs
 from benchmarks.zipper.page import (
@@ -46,7 +47,7 @@ def recorded(
     sample: options.Sample = None,
     objective: Annotated[str, typer.Option("--objective", help="One that uses every window.")] = "purchase",
     seeds: Annotated[int, typer.Option("--seeds", min=1)] = 3,
-    out: Annotated[Path, typer.Option("--out")] = Path("docs/results/zipper-recorded.md"),
+    out: Out = Path("docs/results/zipper-recorded.md"),
 ) -> None:
     """Daily training over a built group's impressions (run `lattice build` first), judged on the test days."""
     target = Target.parse(space, warehouse, group, sample)
@@ -89,7 +90,7 @@ def over_generated(
     judged_from: Annotated[int, typer.Option("--judged-from")] = 75,
     shown_a_day: Annotated[int, typer.Option("--shown-a-day")] = 2000,
     seeds: Annotated[int, typer.Option("--seeds", min=1)] = 2,
-    out: Annotated[Path, typer.Option("--out")] = Path("docs/results/zipper-generated.md"),
+    out: Out = Path("docs/results/zipper-generated.md"),
 ) -> None:
     """Daily training where drift and delays are known, for several of each and several weights over windows."""
     chosen = strategies(WINDOWS, tuple(WEIGHTS))
@@ -132,8 +133,7 @@ def _told(runs: Iterator[Outcome]) -> Iterator[Outcome]:
 
 
 def _save(result: Recorded | Generated, out: Path, page: str) -> None:
-    out.write_text(page, encoding="utf-8")
-    out.with_suffix(".json").write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    save(result, page, out)
     print(page)
 
 

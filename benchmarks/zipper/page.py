@@ -95,7 +95,7 @@ def recorded_page(result: Recorded, picture: str) -> str:
             f"{mean(o.seconds for o in own):.0f}",
         )
         lines.append(f"| {name} | {own[0].source} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", "Passes: samples learnt from, an impression.", "", _place(result.machine), ""])
+    return "\n".join([*lines, "", "Passes: samples learnt from, an impression.", "", str(result.machine), ""])
 
 
 def generated_page(result: Generated, picture: str) -> str:
@@ -122,7 +122,7 @@ def generated_page(result: Generated, picture: str) -> str:
         cells = (f"**{value:+.2f}**" if name == best else f"{value:+.2f}" for name, value in found.items())
         lines.append(f"| {setting.drift:g} | {setting.delay:g} | {' | '.join(cells)} |")
     lines += ["", "Bold: the best but for the upper bound, which knows all labels at once.", ""]
-    return "\n".join([*lines, _place(result.machine), ""])
+    return "\n".join([*lines, str(result.machine), ""])
 
 
 def draw_recorded(result: Recorded, path: Path) -> None:
@@ -137,7 +137,9 @@ def draw_recorded(result: Recorded, path: Path) -> None:
             for o in outcomes
             if o.strategy == name
         ]
-        at = date2num([result.started + timedelta(days=day) for day in days])
+        at = date2num(  # type: ignore[no-untyped-call]
+            [result.started + timedelta(days=day) for day in days]
+        )
         by_day = list(zip(*lines, strict=True))
         colour = _COLOURS[place % len(_COLOURS)]
         axes.plot(at, [mean(values) for values in by_day], label=name, color=colour)
@@ -177,10 +179,3 @@ def _save(figure: Figure, path: Path) -> None:
     # No date of drawing in the file: the same result gives the same picture.
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)
-
-
-def _place(machine: Machine) -> str:
-    libraries = ", ".join(f"{name} {version}" for name, version in machine.libraries.items())
-    return (
-        f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB; Python {machine.python}, {libraries}."
-    )

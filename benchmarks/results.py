@@ -1,0 +1,16 @@
+"""Where results go: a page for people, and beside it the same as JSON."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import BaseModel
+
+Out = Annotated[Path, typer.Option("--out", help="The page; a JSON file lies beside it.")]
+Scratch = Annotated[Path | None, typer.Option("--scratch", help="Where to build. Default: a temporary folder.")]
+
+
+def save(result: BaseModel, page: str, out: Path) -> None:
+    """Write both."""
+    out.write_text(page, encoding="utf-8")
+    out.with_suffix(".json").write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")

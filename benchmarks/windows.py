@@ -1,0 +1,169 @@
+"""What the Zipper saves: one zipped data set over K windows, beside one data set a window (paper 3.2.1).
+
+``python -m benchmarks.windows --sample impressions=0.02`` builds the space with all windows, and once more for each
+window alone, and compares what is made after ``unified``, which is the same for all: rows, bytes, CPU and seconds.
+"""
+
+import shutil
+import time
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from tempfile import mkdtemp
+
+import typer
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+
+from benchmarks.counts import COMPARED
+from benchmarks.quality_result import Machine
+from benchmarks.results import Out, Scratch, save
+from benchmarks.spark_usage import Usage, UsageMeter
+from jobs import options
+from jobs.build import STAGES
+from jobs.stages import run_stages
+from jobs.target import Target
+from pipelines.session import spark_session
+from pipelines.tables import byte_size, require
+from schemas.duration import format_duration
+from schemas.space import ModelSpace
+
+_SHARED = ("ingest", "unify")
+_TABLES = ("outcomes", "zipped", "evaluation", "training")
+console = Console(stderr=True)
+
+
+class DataSet(BaseModel):
+    """What one data set took beyond ``unified``; ``rows`` and ``sizes`` (bytes) by table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    windows: tuple[str, ...]
+    rows: dict[str, int]
+    sizes: dict[str, int]
+    seconds: float
+    usage: Usage
+
+
+class DataSets(BaseModel):
+    """The zipped one first, then one a window."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    space: str
+    sample: str | None
+    command: str
+    machine: Machine
+    zipped: DataSet
+    single: tuple[DataSet, ...]
+
+
+def only(space: ModelSpace, group: str, windows: tuple[timedelta, ...]) -> ModelSpace:
+    """The space with no other windows; objectives without any of them keep none of theirs and are left out."""
+    objectives = {
+        name: objective.model_copy(update={"windows": tuple(w for w in objective.windows if w in windows)})
+        for name, objective in space.objectives.items()
+    }
+    kept = {
+        name: objective
+        for name, objective in objectives.items()
+        if objective.windows or not space.objectives[name].windows
+    }
+    groups = {group: space.groups[group].model_copy(update={"windows": windows, "weights": ()})}
+    changed = space.model_copy(update={"objectives": kept, "groups": groups})
+    # Checked like a file that declares just that.
+    return ModelSpace.model_validate(changed.model_dump(by_alias=True, exclude_none=True))
+
+
+def measure(target: Target, meter: UsageMeter) -> DataSet:
+    """Build a data set, and count what comes after the shared stages."""
+    run_stages(target, [stage for stage in STAGES if stage.name in _SHARED])
+    started = time.time()
+    run_stages(target, [stage for stage in STAGES if stage.name not in _SHARED])
+    ended = time.time()
+    tables = {name: require(target.group_table(name), "lattice build") for name in _TABLES}
+    return DataSet(
+        windows=tuple(format_duration(window) for window in target.space.groups[target.group].windows),
+        rows={name: table.rows for name, table in tables.items()},
+        sizes={name: byte_size(table) for name, table in tables.items()},
+        seconds=ended - started,
+        usage=meter.between(started, ended),
+    )
+
+
+def page(result: DataSets) -> str:
+    """The result as Markdown."""
+    longest = result.single[-1]
+    sample = f", sample `{result.sample}`" if result.sample else ""
+    lines = [
+        "# One zipped data set, and one a window",
+        "",
+        f"Space `{result.space}`{sample}. By `{result.command}`. What each data set takes beyond `unified`, which all "
+        "share; the stages zip, hold-out and prepare.",
+        "",
+        "| | zipped rows | training rows | zipped and training, MiB | CPU s | seconds |",
+        "| --- |" + " ---: |" * 5,
+    ]
+
+    def numbers(sets: tuple[DataSet, ...]) -> tuple[float, ...]:
+        return (
+            sum(part.rows["zipped"] for part in sets),
+            sum(part.rows["training"] for part in sets),
+            sum(part.sizes["zipped"] + part.sizes["training"] for part in sets) / 2**20,
+            sum(part.usage.cpu for part in sets),
+            sum(part.seconds for part in sets),
+        )
+
+    def row(name: str, values: tuple[float, ...]) -> str:
+        return f"| {name} | {' | '.join(f'{value:,.0f}' for value in values)} |"
+
+    lines.append(row(f"zipped, {', '.join(result.zipped.windows)}", numbers((result.zipped,))))
+    lines += [row(f"{part.windows[0]} only", numbers((part,))) for part in result.single]
+    lines.append(row(f"all {len(result.single)} of them", numbers(result.single)))
+
+    def ratios(name: str, over: tuple[float, ...]) -> str:
+        values = (one / other for one, other in zip(numbers((result.zipped,)), over, strict=True))
+        return f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |"
+
+    lines.append(ratios(f"zipped over {longest.windows[0]} only", numbers((longest,))))
+    lines.append(ratios(f"zipped over all {len(result.single)}", numbers(result.single)))
+    lines += ["", "The first data set of a run also pays for a machine that has to warm up.", ""]
+    return "\n".join([*lines, str(result.machine), ""])
+
+
+def main(
+    space: options.Space = COMPARED,
+    group: options.Group = options.DEFAULT_GROUP,
+    sample: options.Sample = "impressions=0.02",
+    scratch: Scratch = None,
+    out: Out = Path("docs/results/windows.md"),
+) -> None:
+    """Build with all windows, and with each alone."""
+    folder = Path(mkdtemp(prefix="lattice-windows-", dir=scratch))
+    meter = UsageMeter(spark_session("benchmark"))
+    whole = Target.parse(space, str(folder), group, sample)
+    windows = whole.space.groups[group].windows
+    found = []
+    try:
+        for chosen in (windows, *((window,) for window in windows)):
+            name = "-".join(format_duration(window) for window in chosen)
+            target = replace(whole, space=only(whole.space, group, chosen), warehouse=str(folder / name))
+            found.append(measure(target, meter))
+            console.print(f"{name}: {found[-1].seconds:.0f} s", highlight=False)
+            shutil.rmtree(folder / name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    result = DataSets(
+        space=space,
+        sample=sample,
+        command=f"python -m benchmarks.windows --sample {sample}",
+        machine=Machine.here(),
+        zipped=found[0],
+        single=tuple(found[1:]),
+    )
+    save(result, page(result), out)
+    print(page(result))
+
+
+if __name__ == "__main__":
+    typer.run(main)
