@@ -7,6 +7,8 @@ from types import TracebackType
 import psutil
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+_SHARE_OF_TIME = 0.02
+"""Spent on looking: the system counts a large process page by page."""
 
 
 class PeakMemory:
@@ -43,8 +45,10 @@ class PeakMemory:
         this = psutil.Process()
         while True:
             processes = [this, *this.children(recursive=True)]
+            started = time.monotonic()
             self._looks.append((time.time(), sum(_taken(process) for process in processes)))
-            if self._ended.wait(_SECONDS_BETWEEN_LOOKS):
+            took = time.monotonic() - started
+            if self._ended.wait(max(_SECONDS_BETWEEN_LOOKS, took / _SHARE_OF_TIME)):
                 return
 
 

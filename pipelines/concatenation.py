@@ -15,6 +15,7 @@ from pipelines.spans import Span
 from schemas.features import attribute_column, categorical_columns, dense_columns, sequence_columns
 from schemas.space import Categorical, Dense, ModelSpace
 
+_CARRIED = "_carried"
 KEYS = ("impression_id", "domain", "user_id", "item_id", "impression_time")
 
 
@@ -46,7 +47,7 @@ def unified(
         known: the memory of a span that they lie in.
         attributes: by name, one row a key.
     """
-    rows = _with_attributes(impressions, attributes, space, _impression_paths(space))
+    rows = _narrow(_with_attributes(impressions, attributes, space, _impression_paths(space)), space)
     rows = point_in_time.with_features(rows, known, space, span)
     # Ratios divide other features as they are before zeroing.
     measured_rows = rows.select("*", *_ratios(space))
@@ -82,12 +83,41 @@ def _with_attributes(
     return rows
 
 
+def _narrow(rows: DataFrame, space: ModelSpace) -> DataFrame:
+    """What features are made of: keys and ids by name, all numbers in one array, ``_CARRIED``.
+
+    These rows are shuffled and handed to Python; an array of thousands of numbers is one column there.
+    """
+    features = space.features
+    named = {attribute_column(feature.column or feature.attribute or "") for feature in features.categorical.values()}
+    named |= {attribute_column(key) for history in features.history.values() for key in history.keys}
+    numbers = F.array(*(F.col(name).cast("double") for name in _carried(space))).cast("array<double>")
+    return rows.select(*KEYS, *sorted(named - {*KEYS, ""}), numbers.alias(_CARRIED))
+
+
+def _carried(space: ModelSpace) -> list[str]:
+    """The columns of impressions and attributes that dense features are, in the order of ``_CARRIED``."""
+    dense = space.features.dense.values()
+    return list(dict.fromkeys(attribute_column(feature.column or feature.attribute or "") for feature in dense))
+
+
+def _numbers(space: ModelSpace) -> dict[str, Column]:
+    """The declared dense features as they are found in the array."""
+    place = {name: position for position, name in enumerate(_carried(space))}
+    return {
+        name: F.get(_CARRIED, F.lit(place[attribute_column(feature.column or feature.attribute or "")]))
+        for name, feature in space.features.dense.items()
+    }
+
+
 def _ratios(space: ModelSpace) -> list[Column]:
-    dense = space.features.dense
-    origin = {name: attribute_column(feature.column or feature.attribute or "") for name, feature in dense.items()}
+    numbers = _numbers(space)
     columns = []
     for name, ratio in space.features.ratio.items():
-        top, bottom = (F.col(origin.get(part, part)).cast("double") for part in (ratio.numerator, ratio.denominator))
+        top, bottom = (
+            numbers[part] if part in numbers else F.col(part).cast("double")
+            for part in (ratio.numerator, ratio.denominator)
+        )
         columns.append(F.when(bottom != 0, top / bottom).cast("float").alias(f"_ratio_{name}"))
     return columns
 
@@ -117,15 +147,14 @@ def _id_value(feature: Categorical, zone: str) -> Column:
 
 
 def _dense(space: ModelSpace) -> list[Column]:
-    columns = []
+    columns, numbers, zero = [], _numbers(space), F.lit(0.0).cast("float")
     for feature in dense_columns(space):
         if feature.name in space.features.ratio:
             value = F.col(f"_ratio_{feature.name}")
-        elif (declared := space.features.dense.get(feature.name)) is not None:
-            value = F.col(attribute_column(declared.column or declared.attribute or ""))
+        elif feature.name in numbers:
+            value = numbers[feature.name]
         else:
             value = F.col(feature.name)
-        zero = F.lit(0.0).cast("float")
         columns.append(_present(feature.domains, space, value.cast("float"), zero).alias(feature.name))
     return columns
 
