@@ -80,7 +80,7 @@ def plan_of(target: Target) -> dict[str, Any]:
         "computes": {
             "domains": list(space.group_domains(group)),
             "labels": labels,
-            "negatives kept": [f"{name} {share:.3%}" for name, share in space.groups[group].negatives.items()]
+            "negatives kept": [f"{name} {share:.4g}" for name, share in space.groups[group].negatives.items()]
             or ["all"],
             "windows": [format_duration(window) for window in space.groups[group].windows],
             "categorical features": len(categorical_columns(space)),

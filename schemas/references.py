@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Columns of our own beside the features; names that start with label_ are too.
 RESERVED = (
     *("impression_id", "domain", "user_id", "item_id", "impression_time", "available_time"),
-    *("window", "split", "domain_index", "window_index"),
+    *("window", "split", "domain_index", "window_index", "weight"),
 )
 
 

@@ -37,6 +37,10 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = write_video(tmp_path_factory.mktemp("video"), seed=5, users=12, shown_a_day=2)
     _delay(path, "feed", "shown_at", pd.Timedelta(hours=36))
     _delay(path, "subscriptions", "subscribed_at", pd.Timedelta(days=4))
+    declared = path.read_text(encoding="utf-8")
+    thinned = declared.replace("    windows: [90m, 2d]\n\n", "    windows: [90m, 2d]\n    negatives: {feed: 0.5}\n\n")
+    assert thinned != declared
+    path.write_text(thinned, encoding="utf-8")
     return path
 
 
@@ -107,6 +111,22 @@ def test_nights_give_what_a_whole_build_gives(spark: SparkSession, built: Target
     assert whole["zipped"].rows > 500
     assert whole["late_feedback"].rows > 5
     assert whole["evaluation"].rows > 100
+
+
+def test_training_has_the_declared_share_of_negatives(spark: SparkSession, built: Target) -> None:
+    whole = dict(tables(built))
+    training = read(spark, whole["training"]).toPandas().set_index("impression_id")
+    cut = pd.Timestamp(built.space.cut("test")).tz_localize(None)
+    zipped = read(spark, whole["zipped"]).toPandas().set_index("impression_id")
+    zipped = zipped[zipped["available_time"] < cut]
+    positive = (zipped["label_click"] == 1) | (zipped["label_subscribe"] == 1)
+    thinned = ~positive & (zipped["domain"] == "feed")
+    assert set(zipped.index[~thinned]) <= set(training.index) <= set(zipped.index)
+    assert 0.3 < len(set(training.index) & set(zipped.index[thinned])) / thinned.sum() < 0.7
+    weights = training["weight"]
+    assert (weights == np.where(thinned[training.index], 2.0, 1.0)).all()
+    assert current_manifest(built).negatives == {"feed": 0.5}
+    assert plan_of(built)["computes"]["negatives kept"] == ["feed 0.5"]
 
 
 def test_what_arrives_too_late_is_kept_apart_and_changes_no_row(spark: SparkSession, built: Target) -> None:
