@@ -37,7 +37,7 @@ class Recorded(BaseModel):
 class Setting(BaseModel):
     """One generated space, in days: how fast items' standing is forgotten, and the mean delay of conversions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     drift: float
     delay: float
@@ -47,7 +47,7 @@ class Setting(BaseModel):
 class Generated(BaseModel):
     """Over spaces whose drift and delays are known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     command: str
     machine: Machine
