@@ -127,3 +127,11 @@ def test_nothing_to_add_publishes_what_there_is(spark: SparkSession, tmp_path: P
     assert published(uri) == made
     assert told == [made.version]
     assert (made.fingerprint, made.rows, files(made)) == ("g", 5, files(first))
+
+
+def test_files_can_be_told_apart_by_times_and_windows(spark: SparkSession, tmp_path: Path) -> None:
+    rows = spark.range(3).selectExpr("id", "'7d' AS window", "timestamp_seconds(id) AS at", "'x' AS name")
+    made = publish(rows.coalesce(1), str(tmp_path / "t"), fingerprint="f", check=accept)
+    kept = DeltaTable(made.uri).get_add_actions(flatten=True)
+    assert {name for name in kept.schema.names if name.startswith("min.")} == {"min.window", "min.at"}
+    assert kept["num_records"].to_pylist() == [3]
