@@ -116,7 +116,7 @@ def test_nights_give_what_a_whole_build_gives(spark: SparkSession, built: Target
 def test_training_has_the_declared_share_of_negatives(spark: SparkSession, built: Target) -> None:
     whole = dict(tables(built))
     training = read(spark, whole["training"]).toPandas().set_index("impression_id")
-    cut = pd.Timestamp(built.space.cut("test")).tz_localize(None)
+    cut = pd.Timestamp(built.space.cut("test")).tz_convert("UTC").tz_localize(None)
     zipped = read(spark, whole["zipped"]).toPandas().set_index("impression_id")
     zipped = zipped[zipped["available_time"] < cut]
     positive = (zipped["label_click"] == 1) | (zipped["label_subscribe"] == 1)
