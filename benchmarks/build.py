@@ -16,12 +16,13 @@ from tempfile import mkdtemp
 from typing import Annotated
 
 import typer
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 from rich.console import Console
 
+from benchmarks.content import Content, contents
 from benchmarks.counts import COMPARED, compare
 from benchmarks.quality_result import Machine
-from benchmarks.results import Out, Scratch, save
+from benchmarks.results import Out, Result, Scratch, save
 from benchmarks.spark_usage import Usage, UsageMeter
 from jobs.build import STAGES
 from jobs.memory import PeakMemory
@@ -36,10 +37,8 @@ _FLOOR = "floor: read and rewrite"
 console = Console(stderr=True)
 
 
-class Cost(BaseModel):
+class Cost(Result):
     """What one step took, or the part of it that made one table."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     share: float
     step: str
@@ -50,32 +49,33 @@ class Cost(BaseModel):
     usage: Usage
 
 
-class Anchor(BaseModel):
+class Anchor(Result):
     """Impressions and labels of the full data, by the pipeline and by DuckDB (benchmarks.counts)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seconds: float
     duckdb_seconds: float
     equal: bool
 
 
-class Costs(BaseModel):
+class Costs(Result):
     """Everything that a run measured."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     space: str
     machine: Machine
     costs: tuple[Cost, ...]
+    contents: dict[float, dict[str, Content]] = Field(default_factory=dict)
+    """Of each share, what its tables hold, by table."""
     labels: Anchor | None = None
+
+    def stages(self, share: float) -> list[Cost]:
+        """What the stages of one share's build took, without the floor."""
+        return [cost for cost in self.costs if (cost.share, cost.table) == (share, None) and cost.step != _FLOOR]
 
 
 def measure(target: Target, share: float) -> Iterator[Cost]:
     """Build into the target's warehouse, step by step, then read and rewrite what was written."""
     spark = spark_session("benchmark")
-    meter = UsageMeter(spark)
-    with PeakMemory() as memory:
+    with PeakMemory() as memory, UsageMeter(spark) as meter:
 
         def cost(step: str, table: str | None, rows: int, started: float, ended: float) -> Cost:
             peak = memory.between(started, ended) / _GIB
@@ -104,7 +104,6 @@ def page(result: Costs) -> str:
     """The result as Markdown."""
     shares = sorted({cost.share for cost in result.costs})
     by = {(cost.share, cost.step): cost for cost in result.costs if cost.table is None}
-    steps = [stage.name for stage in STAGES]
     command = "python -m benchmarks.build " + " ".join(f"--share {share:g}" for share in shares)
     lines = ["# What a build costs", "", f"Space `{result.space}`. By `{command}`, in one run or several.", ""]
     header = "| share | step | table | rows | seconds | CPU s | peak GiB | read | shuffled | spilled | written |"
@@ -122,7 +121,7 @@ def page(result: Costs) -> str:
         "",
     ]
     for share in shares:
-        whole, floor = sum(by[share, step].seconds for step in steps), by[share, _FLOOR].seconds
+        whole, floor = sum(cost.seconds for cost in result.stages(share)), by[share, _FLOOR].seconds
         impressions = by[share, "unify"].rows
         lines.append(
             f"- share {share:g}: {impressions:,} impressions in {whole:.0f} s, {impressions / whole:,.0f} a second; "
@@ -130,8 +129,8 @@ def page(result: Costs) -> str:
         )
     for first, second in pairwise(shares):
         rows = by[second, "unify"].rows / by[first, "unify"].rows
-        seconds = sum(by[second, s].seconds for s in steps) / sum(by[first, s].seconds for s in steps)
-        lines.append(f"- slope from {first:g} to {second:g}: {math.log(seconds) / math.log(rows):.2f}.")
+        slower, faster = (sum(cost.seconds for cost in result.stages(share)) for share in (second, first))
+        lines.append(f"- slope from {first:g} to {second:g}: {math.log(slower / faster) / math.log(rows):.2f}.")
     if result.labels is not None:
         anchor = result.labels
         lines.append(
@@ -142,7 +141,7 @@ def page(result: Costs) -> str:
     return "\n".join([*lines, "", str(result.machine), ""])
 
 
-def _before(out: Path, space: str) -> Costs | None:
+def earlier(out: Path, space: str) -> Costs | None:
     """What an earlier run left there, if it was of this space and machine."""
     path = out.with_suffix(".json")
     if not path.is_file():
@@ -160,8 +159,9 @@ def main(
 ) -> None:
     """Build each share, print what every stage took. What the page holds of other shares stays there."""
     folder = Path(mkdtemp(prefix="lattice-build-", dir=scratch))
-    before = _before(out, space)
+    before = earlier(out, space)
     costs = [cost for cost in before.costs if cost.share not in share] if before else []
+    held = {part: tables for part, tables in before.contents.items() if part not in share} if before else {}
     try:
         for part in sorted(share):
             target = Target.parse(space, str(folder / f"{part:g}"), "all", f"impressions={part:g}")
@@ -169,10 +169,11 @@ def main(
                 costs.append(cost)
                 name = f"{part:g} {cost.step} {cost.table or ''}"
                 console.print(f"{name}: {cost.seconds:.0f} s, {cost.peak_gib:.1f} GiB", highlight=False)
+            held[part] = contents(spark_session("benchmark"), target)
             if not keep:
                 shutil.rmtree(folder / f"{part:g}")
             labels = before.labels if before else None
-            result = Costs(space=space, machine=Machine.here(), costs=tuple(costs), labels=labels)
+            result = Costs(space=space, machine=Machine.here(), costs=tuple(costs), contents=held, labels=labels)
             # After each share: the largest one may take long, and what was measured must not be lost with it.
             save(result, page(result), out)
         if space == COMPARED:

@@ -14,12 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
-from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from benchmarks.counts import COMPARED
 from benchmarks.quality_result import Machine
-from benchmarks.results import Out, save
+from benchmarks.results import Out, Result, save
 from jobs import options
 from jobs.memory import PeakMemory
 from jobs.models import current_manifest, pinned_files
@@ -30,10 +29,8 @@ from schemas.manifest import TrainingManifest
 console = Console(stderr=True)
 
 
-class Layout(BaseModel):
+class Layout(Result):
     """One way of laying the table out, and what reading it took."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rows_a_group: int
     groups_a_file: int
@@ -45,10 +42,8 @@ class Layout(BaseModel):
     peak_gib: float
 
 
-class Layouts(BaseModel):
+class Layouts(Result):
     """Everything that was measured."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     space: str
     rows: int

@@ -16,29 +16,27 @@ from tempfile import mkdtemp
 from typing import Annotated
 
 import typer
-from pydantic import BaseModel, ConfigDict
-from pyspark.sql import SparkSession
 from rich.console import Console
 
+from benchmarks.build import earlier
 from benchmarks.content import Content, contents
 from benchmarks.counts import COMPARED
 from benchmarks.quality_result import Machine
-from benchmarks.results import Out, Scratch, save
+from benchmarks.results import Out, Result, Scratch, save
 from benchmarks.spark_usage import Usage, UsageMeter
 from jobs.build import STAGES
 from jobs.nightly import night_of
 from jobs.stages import Made, grow_stages, run_stages
 from jobs.target import Target
 from pipelines.session import spark_session
+from schemas.errors import LatticeError
 
 _MIB = 2**20
 console = Console(stderr=True)
 
 
-class Run(BaseModel):
+class Run(Result):
     """What one build or night added and took; ``rows`` are impressions, ``all_rows`` those of every table."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     through: date
     rows: int
@@ -47,10 +45,8 @@ class Run(BaseModel):
     usage: Usage
 
 
-class Nights(BaseModel):
+class Nights(Result):
     """Everything that was measured."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     space: str
     sample: str | None
@@ -90,20 +86,42 @@ def _name(made: Made) -> str:
     return made.table.uri.rsplit("/", 1)[-1]
 
 
-def nights(spark: SparkSession, target: Target, last: date, count: int) -> Iterator[Run]:
+def nights(meter: UsageMeter, target: Target, last: date, count: int) -> Iterator[Run]:
     """Build everything before the last ``count`` days, then add them one by one."""
-    meter = UsageMeter(spark)
     for day in (last - timedelta(days=back) for back in range(count, -1, -1)):
         night = night_of(target, day)
         yield _run(meter, day, lambda night=night: grow_stages(target, STAGES, night))  # type: ignore[misc]
 
 
-def whole_build(spark: SparkSession, target: Target, last: date) -> Run:
+def whole_build(meter: UsageMeter, target: Target, last: date) -> Run:
     """Build everything up to a day in one go: `lattice build`, unless more was observed."""
     night = night_of(target, last)
     if night == target.end:
-        return _run(UsageMeter(spark), last, lambda: run_stages(target, STAGES))
-    return _run(UsageMeter(spark), last, lambda: grow_stages(target, STAGES, night))
+        return _run(meter, last, lambda: run_stages(target, STAGES))
+    return _run(meter, last, lambda: grow_stages(target, STAGES, night))
+
+
+def measured(whole: Path, space: str, sample: str | None, last: date) -> tuple[Run, dict[str, Content]]:
+    """What benchmarks.build found of one build of a sample: what it took, and what its tables hold.
+
+    Raises:
+        LatticeError: it did not build that sample of the space on this machine.
+    """
+    found, wanted = earlier(whole, space), sample or "impressions=1"
+    shares = {f"impressions={share:g}": share for share in found.contents} if found else {}
+    if found is None or wanted not in shares:
+        remedy = "Build it with benchmarks.build first, or leave the option away."
+        raise LatticeError(str(whole), f"It holds no build of {wanted} of {space} on this machine.", remedy)
+    share = shares[wanted]
+    stages = found.stages(share)
+    run = Run(
+        through=last,
+        rows=found.contents[share]["unified"].rows,
+        all_rows=sum(cost.rows for cost in stages),
+        seconds=sum(cost.seconds for cost in stages),
+        usage=sum((cost.usage for cost in stages), Usage()),
+    )
+    return run, found.contents[share]
 
 
 def page(result: Nights) -> str:
@@ -160,6 +178,9 @@ def main(
     ] = None,
     space: Annotated[str, typer.Option("--space")] = COMPARED,
     sample: Annotated[str | None, typer.Option("--sample", help="As of `lattice build`. Default: everything.")] = None,
+    whole: Annotated[
+        Path | None, typer.Option("--whole", help="A page of benchmarks.build with this build. Default: build it.")
+    ] = None,
     scratch: Scratch = None,
     out: Out = Path("docs/results/nightly.md"),
 ) -> None:
@@ -169,17 +190,21 @@ def main(
     command = f"python -m benchmarks.nightly --nights {count}{options}"
     spark = spark_session("benchmark")
     try:
-        whole, parts = (Target.parse(space, str(folder / name), "all", sample) for name in ("whole", "nights"))
-        until = date.fromisoformat(last) if last else (whole.end - timedelta(microseconds=1)).date()
-        built = whole_build(spark, whole, until)
-        wanted = contents(spark, whole)
-        # Two warehouses of the full data need not find room.
-        shutil.rmtree(folder / "whole")
+        at_once, parts = (Target.parse(space, str(folder / name), "all", sample) for name in ("whole", "nights"))
+        until = date.fromisoformat(last) if last else (parts.end - timedelta(microseconds=1)).date()
         runs = []
-        for run in nights(spark, parts, until, count):
-            runs.append(run)
-            line = f"{run.through}: {run.rows:,} impressions, {run.seconds:.0f} s, {run.usage.cpu:.0f} s of CPU"
-            console.print(line, highlight=False)
+        with UsageMeter(spark) as meter:
+            if whole is None:
+                built = whole_build(meter, at_once, until)
+                wanted = contents(spark, at_once)
+                # Two warehouses of the full data need not find room.
+                shutil.rmtree(folder / "whole")
+            else:
+                built, wanted = measured(whole, space, sample, until)
+            for run in nights(meter, parts, until, count):
+                runs.append(run)
+                line = f"{run.through}: {run.rows:,} impressions, {run.seconds:.0f} s, {run.usage.cpu:.0f} s of CPU"
+                console.print(line, highlight=False)
         result = Nights(
             space=space,
             sample=sample,

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
+from benchmarks.results import Result
 from benchmarks.trees import Fitted
 from lattice_model.evaluation.results import Comparison, Interval, PortfolioMetrics
 from schemas.manifest import PinnedTable
@@ -23,10 +23,8 @@ AUC, NE = (0, 1, 2, 3, 4, 5, 6, 7), (0, 1, 2, 8, 9, 10, 11, 12)
 _LIBRARIES = ("lightgbm", "numpy", "pyspark", "torch", "torchrec")
 
 
-class Machine(BaseModel):
+class Machine(Result):
     """Where it ran."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     processor: str
     cores: int
@@ -52,10 +50,8 @@ class Machine(BaseModel):
         )
 
 
-class QualityResult(BaseModel):
+class QualityResult(Result):
     """Lattice beside LightGBM trained on the zipped rows of the oracle window, and on all whose window had closed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     space: str
     group: str

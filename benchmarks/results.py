@@ -4,13 +4,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 Out = Annotated[Path, typer.Option("--out", help="The page; a JSON file lies beside it.")]
 Scratch = Annotated[Path | None, typer.Option("--scratch", help="Where to build. Default: a temporary folder.")]
 
 
-def save(result: BaseModel, page: str, out: Path) -> None:
+class Result(BaseModel):
+    """A part of what a benchmark found, as it is kept; infinity survives as a word."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+def save(result: Result, page: str, out: Path) -> None:
     """Write both."""
     out.write_text(page, encoding="utf-8")
     out.with_suffix(".json").write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")

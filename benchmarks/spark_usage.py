@@ -1,15 +1,15 @@
 """What Spark spent, by its own counters: who reads them need not run alone on the machine, except for the seconds."""
 
-from dataclasses import dataclass, field
+import threading
+from types import TracebackType
 
-from pydantic import BaseModel, ConfigDict
 from pyspark.sql import SparkSession
 
+from benchmarks.results import Result
 
-class Usage(BaseModel):
+
+class Usage(Result):
     """Sums over Spark's stages: executors' CPU (seconds), and bytes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     cpu: float = 0.0
     read: int = 0
@@ -24,17 +24,44 @@ class Usage(BaseModel):
         return Usage(**{name: mine[name] + theirs[name] for name in mine})
 
 
-@dataclass
 class UsageMeter:
-    """Remembers what each stage took; Spark itself forgets all but the last thousand, so ``look`` now and then."""
+    """Remembers what each stage took while the block lasts; Spark itself forgets all but the last thousand stages."""
 
-    spark: SparkSession
-    _stages: dict[int, tuple[float, Usage]] = field(default_factory=dict)
+    def __init__(self, spark: SparkSession, seconds_between_looks: float = 20.0) -> None:
+        self._spark, self._pause = spark, seconds_between_looks
+        self._stages: dict[int, tuple[float, Usage]] = {}
+        self._one_look = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def look(self) -> None:
+    def __enter__(self) -> "UsageMeter":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def between(self, started: float, ended: float) -> Usage:
+        """What the stages took that were submitted then (seconds since the epoch)."""
+        self._look()
+        found = (usage for submitted, usage in self._stages.values() if started <= submitted < ended)
+        return sum(found, Usage())
+
+    def _watch(self) -> None:
+        while not self._ended.wait(self._pause):
+            self._look()
+
+    def _look(self) -> None:
         """Take over the counters of the stages that have ended."""
-        store = self.spark._jsc.sc().statusStore()
-        none = self.spark.sparkContext._gateway.new_array(self.spark._jvm.double, 0)  # type: ignore[union-attr]
+        with self._one_look:
+            self._take_over()
+
+    def _take_over(self) -> None:
+        store = self._spark._jsc.sc().statusStore()
+        none = self._spark.sparkContext._gateway.new_array(self._spark._jvm.double, 0)  # type: ignore[union-attr]
         stages = store.stageList(None, False, False, none, None)
         for position in range(stages.size()):
             stage = stages.apply(position)
@@ -48,9 +75,3 @@ class UsageMeter:
                 written=stage.outputBytes(),
             )
             self._stages[stage.stageId()] = (stage.submissionTime().get().getTime() / 1000, usage)
-
-    def between(self, started: float, ended: float) -> Usage:
-        """What the stages took that were submitted then (seconds since the epoch)."""
-        self.look()
-        found = (usage for submitted, usage in self._stages.values() if started <= submitted < ended)
-        return sum(found, Usage())

@@ -13,9 +13,9 @@ from typing import Any
 import lightgbm
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from benchmarks.flat import FlatRows
+from benchmarks.results import Result
 from lattice_model.evaluation.predictions import Predictions
 from schemas.duration import microseconds, parse_duration
 from schemas.errors import LatticeError
@@ -42,10 +42,8 @@ PATIENCE = 30
 Times = NDArray[np.datetime64]
 
 
-class Fitted(BaseModel):
+class Fitted(Result):
     """What one LightGBM was trained on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     domain: str
     objective: str

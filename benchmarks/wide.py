@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 import typer
 import yaml
-from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from benchmarks.quality_result import Machine
-from benchmarks.results import Out, save
+from benchmarks.results import Out, Result, save
 from jobs.build import STAGES
 from jobs.memory import PeakMemory
 from jobs.stages import run_stages
@@ -30,20 +29,16 @@ _DOMAINS = 10
 _START, _DAYS = pd.Timestamp("2024-03-01", tz="UTC"), 30
 
 
-class Width(BaseModel):
+class Width(Result):
     """What one number of columns took, seconds by stage."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     columns: int
     seconds: dict[str, float]
     peak_gib: float
 
 
-class Widths(BaseModel):
+class Widths(Result):
     """Everything that was measured."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rows: int
     command: str

@@ -12,12 +12,11 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import typer
-from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from benchmarks.counts import COMPARED
 from benchmarks.quality_result import Machine
-from benchmarks.results import Out, Scratch, save
+from benchmarks.results import Out, Result, Scratch, save
 from benchmarks.spark_usage import Usage, UsageMeter
 from jobs import options
 from jobs.build import STAGES
@@ -33,10 +32,8 @@ _TABLES = ("outcomes", "zipped", "evaluation", "training")
 console = Console(stderr=True)
 
 
-class DataSet(BaseModel):
+class DataSet(Result):
     """What one data set took beyond ``unified``; ``rows`` and ``sizes`` (bytes) by table."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     windows: tuple[str, ...]
     rows: dict[str, int]
@@ -45,10 +42,8 @@ class DataSet(BaseModel):
     usage: Usage
 
 
-class DataSets(BaseModel):
+class DataSets(Result):
     """The zipped one first, then one a window."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     space: str
     sample: str | None
@@ -140,17 +135,17 @@ def main(
 ) -> None:
     """Build with all windows, and with each alone."""
     folder = Path(mkdtemp(prefix="lattice-windows-", dir=scratch))
-    meter = UsageMeter(spark_session("benchmark"))
     whole = Target.parse(space, str(folder), group, sample)
     windows = whole.space.groups[group].windows
     found = []
     try:
-        for chosen in (windows, *((window,) for window in windows)):
-            name = "-".join(format_duration(window) for window in chosen)
-            target = replace(whole, space=only(whole.space, group, chosen), warehouse=str(folder / name))
-            found.append(measure(target, meter))
-            console.print(f"{name}: {found[-1].seconds:.0f} s", highlight=False)
-            shutil.rmtree(folder / name)
+        with UsageMeter(spark_session("benchmark")) as meter:
+            for chosen in (windows, *((window,) for window in windows)):
+                name = "-".join(format_duration(window) for window in chosen)
+                target = replace(whole, space=only(whole.space, group, chosen), warehouse=str(folder / name))
+                found.append(measure(target, meter))
+                console.print(f"{name}: {found[-1].seconds:.0f} s", highlight=False)
+                shutil.rmtree(folder / name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     result = DataSets(

@@ -38,8 +38,13 @@ class PeakMemory:
         return self.between(0.0, float("inf"))
 
     def between(self, started: float, ended: float) -> int:
-        """The most that was seen from one time to another (seconds since the epoch), in bytes."""
-        return max((taken for moment, taken in self._looks if started <= moment < ended), default=0)
+        """The most that was seen from one time to another (seconds since the epoch), in bytes.
+
+        The last look before counts too: of a short time there may be no other.
+        """
+        looks = self._looks[:]
+        before = [taken for moment, taken in looks if moment < started][-1:]
+        return max([*before, *(taken for moment, taken in looks if started <= moment < ended)], default=0)
 
     def _watch(self) -> None:
         this = psutil.Process()

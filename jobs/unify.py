@@ -11,7 +11,7 @@ from jobs.stages import Context, Stage, stage_command
 from pipelines.concatenation import KEYS, memory, unified
 from pipelines.point_in_time import remembered
 from pipelines.spans import Span
-from pipelines.tables import read_delta, require, write
+from pipelines.tables import leading, read_delta, require, write
 from pipelines.zipper import group_window
 from schemas.expectations import unified_suite
 
@@ -45,7 +45,7 @@ def _work(context: Context) -> None:
             shown = members.where(part.holds("impression_time"))
             windowed = group_window(unified(shown, known, attributes, space, part), space, target.group)
             # A reader of some days and windows then finds them together, and skips the rest.
-            yield windowed.sortWithinPartitions(F.to_date("impression_time"), "window")
+            yield leading(windowed, *KEYS, "window").sortWithinPartitions(F.to_date("impression_time"), "window")
             # The first night that follows a build can still find out; a part cannot wait.
             if context.grow or part is not every[-1]:
                 past = remember(known, part)

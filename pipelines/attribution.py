@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from pipelines.labels import immediate_label, night_after, outcomes, windowed_label
 from pipelines.spans import EVER, Span
+from pipelines.tables import leading
 from schemas.duration import format_duration, microseconds
 from schemas.space import ModelSpace
 
@@ -121,7 +122,7 @@ def _with_labels(
     arrivals = [column for column in found.columns if column.startswith("arrival_")]
     # One row an impression and window in the outcomes: the join keeps the number of rows.
     joined = rows.join(found.select("impression_id", *arrivals), on="impression_id", how="left")
-    return joined.select(*columns, *added, *labels)
+    return leading(joined.select(*columns, *added, *labels), *_SHOWN, *added)
 
 
 def _pair(window: Column, available: Column, assigned: bool) -> Column:

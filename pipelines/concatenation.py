@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pipelines import point_in_time
 from pipelines.ids import hashed_id
 from pipelines.spans import Span
-from schemas.features import attribute_column, categorical_columns, dense_columns, sequence_columns
+from schemas.features import attribute_column, categorical_columns, dense_columns, origin_column, sequence_columns
 from schemas.space import Categorical, Dense, ModelSpace
 
 _CARRIED = "_carried"
@@ -89,7 +89,7 @@ def _narrow(rows: DataFrame, space: ModelSpace) -> DataFrame:
     These rows are shuffled and handed to Python; an array of thousands of numbers is one column there.
     """
     features = space.features
-    named = {attribute_column(feature.column or feature.attribute or "") for feature in features.categorical.values()}
+    named = {origin_column(feature) for feature in features.categorical.values()}
     named |= {attribute_column(key) for history in features.history.values() for key in history.keys}
     numbers = F.array(*(F.col(name).cast("double") for name in _carried(space))).cast("array<double>")
     return rows.select(*KEYS, *sorted(named - {*KEYS, ""}), numbers.alias(_CARRIED))
@@ -98,15 +98,14 @@ def _narrow(rows: DataFrame, space: ModelSpace) -> DataFrame:
 def _carried(space: ModelSpace) -> list[str]:
     """The columns of impressions and attributes that dense features are, in the order of ``_CARRIED``."""
     dense = space.features.dense.values()
-    return list(dict.fromkeys(attribute_column(feature.column or feature.attribute or "") for feature in dense))
+    return list(dict.fromkeys(origin_column(feature) for feature in dense))
 
 
 def _numbers(space: ModelSpace) -> dict[str, Column]:
     """The declared dense features as they are found in the array."""
     place = {name: position for position, name in enumerate(_carried(space))}
     return {
-        name: F.get(_CARRIED, F.lit(place[attribute_column(feature.column or feature.attribute or "")]))
-        for name, feature in space.features.dense.items()
+        name: F.get(_CARRIED, F.lit(place[origin_column(feature)])) for name, feature in space.features.dense.items()
     }
 
 
@@ -139,7 +138,7 @@ def _categorical(space: ModelSpace) -> list[Column]:
 
 def _id_value(feature: Categorical, zone: str) -> Column:
     if feature.calendar is None:
-        return F.col(attribute_column(feature.column or feature.attribute or ""))
+        return F.col(origin_column(feature))
     local = F.from_utc_timestamp("impression_time", zone)
     part = {"hour": F.hour, "weekday": F.weekday, "day": F.dayofmonth, "week": F.weekofyear, "month": F.month}
     # The part's name keeps hour 7 apart from weekday 7 in a shared id space.

@@ -15,7 +15,7 @@ from urllib.parse import urlparse
 from deltalake import DeltaTable, WriterProperties
 from deltalake.exceptions import TableNotFoundError
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import BinaryType, DoubleType, FloatType, TimestampType
+from pyspark.sql.types import BinaryType, DoubleType, FloatType
 
 from schemas.errors import LatticeError
 
@@ -88,6 +88,11 @@ def files(table: Published) -> list[str]:
     return sorted(DeltaTable(table.uri, version=table.version).file_uris())
 
 
+def leading(frame: DataFrame, *names: str) -> DataFrame:
+    """These columns first: Delta keeps least and greatest of a table's first columns alone (pipelines.session)."""
+    return frame.select(*names, *(name for name in frame.columns if name not in names))
+
+
 def byte_size(table: Published) -> int:
     """How many bytes the files of exactly that version hold."""
     return sum(DeltaTable(table.uri, version=table.version).get_add_actions()["size_bytes"].to_pylist())
@@ -101,7 +106,7 @@ def write(frame: DataFrame, uri: str, *, append: bool, note: str, options: Mappi
     wanted = {"compression": "zstd", **(options or {})}
     of_parquet = {key: value for key, value in wanted.items() if key.startswith("parquet.")}
     of_delta = {key: value for key, value in wanted.items() if key not in of_parquet}
-    with _settings(frame.sparkSession, {**_dictionaries(frame), **_statistics(frame), **of_parquet}):
+    with _settings(frame.sparkSession, {**_dictionaries(frame), **of_parquet}):
         writer.options(userMetadata=f"lattice {note}", **of_delta).save(uri)
     return DeltaTable(uri).version()
 
@@ -109,13 +114,17 @@ def write(frame: DataFrame, uri: str, *, append: bool, note: str, options: Mappi
 @contextmanager
 def _settings(spark: SparkSession, values: Mapping[str, str]) -> Iterator[None]:
     """Settings of Parquet's writer while the block lasts: Delta drops all but a few that a writer is given itself."""
+    before = {key: spark.conf.get(key, None) for key in values}
     for key, value in values.items():
         spark.conf.set(key, value)
     try:
         yield
     finally:
-        for key in values:
-            spark.conf.unset(key)
+        for key, was in before.items():
+            if was is None:
+                spark.conf.unset(key)
+            else:
+                spark.conf.set(key, was)
 
 
 def _dictionaries(frame: DataFrame) -> dict[str, str]:
@@ -126,12 +135,6 @@ def _dictionaries(frame: DataFrame) -> dict[str, str]:
     plain = (FloatType, DoubleType, BinaryType)
     coded = (field.name for field in frame.schema if not isinstance(field.dataType, plain))
     return {"parquet.enable.dictionary": "false", **{f"parquet.enable.dictionary#{name}": "true" for name in coded}}
-
-
-def _statistics(frame: DataFrame) -> dict[str, str]:
-    """A new table's files are told apart by times, and by windows: of other columns no least and greatest is kept."""
-    kept = [field.name for field in frame.schema if isinstance(field.dataType, TimestampType) or field.name == "window"]
-    return {"spark.databricks.delta.properties.defaults.dataSkippingStatsColumns": ",".join(kept)} if kept else {}
 
 
 def publish(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from schemas.duration import format_duration
 
 if TYPE_CHECKING:
-    from schemas.space import History, ModelSpace
+    from schemas.space import Categorical, Dense, History, ModelSpace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,11 @@ class SequenceColumns:
 def attribute_column(path: str) -> str:
     """The column that holds the attribute ``TABLE.COLUMN`` while features are computed; other names stay."""
     return f"_{path.replace('.', '_')}" if "." in path else path
+
+
+def origin_column(feature: Categorical | Dense) -> str:
+    """The column that holds a declared feature's value while features are computed; empty if it has none."""
+    return attribute_column(feature.column or feature.attribute or "")
 
 
 def history_measures(name: str, history: History) -> dict[str, tuple[str, str | timedelta | None]]:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 
+from benchmarks.results import Result
 from benchmarks.zipper.strategies import Strategy
 from benchmarks.zipper.stream import Doubles, Longs, Stream, during
 from lattice_model.batch import Batch
@@ -19,20 +19,16 @@ from lattice_model.training.optimizers import build_optimizers, dense_parameters
 _PREDICTED_AT_ONCE = 8192
 
 
-class Judged(BaseModel):
+class Judged(Result):
     """A day's predictions: how many there were, and their mean cross-entropy (nats)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     day: int
     rows: int
     loss: float
 
 
-class Outcome(BaseModel):
+class Outcome(Result):
     """One strategy with one seed over a stream."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     strategy: str
     source: str

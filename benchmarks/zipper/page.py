@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import mean
 
 import matplotlib
-from pydantic import BaseModel, ConfigDict
 
 from benchmarks.quality_result import Machine
+from benchmarks.results import Result
 from benchmarks.zipper.online import Outcome
 
 matplotlib.use("Agg")
@@ -19,10 +19,8 @@ from matplotlib.figure import Figure
 _COLOURS = tuple(f"C{place}" for place in range(10))
 
 
-class Recorded(BaseModel):
+class Recorded(Result):
     """Over the impressions of a built group."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     space: str
     sample: str | None
@@ -34,20 +32,16 @@ class Recorded(BaseModel):
     outcomes: tuple[Outcome, ...]
 
 
-class Setting(BaseModel):
+class Setting(Result):
     """One generated space, in days: how fast items' standing is forgotten, and the mean delay of conversions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     drift: float
     delay: float
     outcomes: tuple[Outcome, ...]
 
 
-class Generated(BaseModel):
+class Generated(Result):
     """Over spaces whose drift and delays are known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     command: str
     machine: Machine

@@ -24,3 +24,11 @@ def test_the_peak_counts_child_processes_and_what_was_given_back() -> None:
         child.wait()
         child.stdout.close()
     assert during.peak - before.peak > 190 * _MIB
+
+
+def test_a_time_too_short_for_a_look_takes_what_was_seen_before() -> None:
+    with PeakMemory() as memory:
+        while not memory.peak:
+            time.sleep(0.01)
+        now = time.time()
+        assert memory.between(now, now) > 0

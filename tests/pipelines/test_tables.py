@@ -7,7 +7,7 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
-from pipelines.tables import Published, compact, files, publish, published, read, require
+from pipelines.tables import Published, compact, files, leading, publish, published, read, require
 from schemas.errors import LatticeError
 
 
@@ -129,9 +129,34 @@ def test_nothing_to_add_publishes_what_there_is(spark: SparkSession, tmp_path: P
     assert (made.fingerprint, made.rows, files(made)) == ("g", 5, files(first))
 
 
-def test_files_can_be_told_apart_by_times_and_windows(spark: SparkSession, tmp_path: Path) -> None:
-    rows = spark.range(3).selectExpr("id", "'7d' AS window", "timestamp_seconds(id) AS at", "'x' AS name")
-    made = publish(rows.coalesce(1), str(tmp_path / "t"), fingerprint="f", check=accept)
+def test_the_times_of_a_next_version_may_have_other_names(spark: SparkSession, tmp_path: Path) -> None:
+    uri = str(tmp_path / "t")
+    times = ("shown", "answered"), ("shown",), ("seen", "closed")
+    for names in times:
+        columns = (f"timestamp_seconds(id) AS {name}" for name in names)
+        made = publish(spark.range(5).selectExpr("id", *columns), uri, fingerprint="f", check=accept)
+        assert read(spark, made).columns == ["id", *names]
+        assert published(uri) == made
+
+
+def test_files_are_told_apart_by_their_first_columns_alone(spark: SparkSession, tmp_path: Path) -> None:
+    many = spark.range(5).selectExpr("id", *(f"CAST(id AS FLOAT) AS feature_{n}" for n in range(9)), "'7d' AS window")
+    frame = leading(many, "id", "window")
+    assert frame.columns[:3] == ["id", "window", "feature_0"]
+    made = publish(frame.coalesce(1), str(tmp_path / "t"), fingerprint="f", check=accept)
     kept = DeltaTable(made.uri).get_add_actions(flatten=True)
-    assert {name for name in kept.schema.names if name.startswith("min.")} == {"min.window", "min.at"}
-    assert kept["num_records"].to_pylist() == [3]
+    assert [kept[name].to_pylist() for name in ("min.id", "max.id", "min.window", "num_records")] == [
+        [0], [4], ["7d"], [5]
+    ]  # fmt: skip
+    least = [name for name in kept.schema.names if name.startswith("min.")]
+    assert least == [f"min.{name}" for name in frame.columns[:8]]
+
+
+def test_a_setting_that_the_user_made_stays(spark: SparkSession, tmp_path: Path) -> None:
+    key = "parquet.enable.dictionary"
+    spark.conf.set(key, "true")
+    try:
+        publish(spark.range(5), str(tmp_path / "t"), fingerprint="f", check=accept)
+        assert spark.conf.get(key) == "true"
+    finally:
+        spark.conf.unset(key)
