@@ -131,7 +131,9 @@ def by_pipeline(spark: SparkSession, space: ModelSpace) -> Counts:
         .persist(StorageLevel.DISK_ONLY)
     )
     # Which impression feedback answers is in its own id; that impression's time is not needed here.
-    feedback = all_feedback(tables.feedback, impressions.limit(0), space)
+    feedback = all_feedback(tables.feedback, impressions.limit(0), space).persist(StorageLevel.DISK_ONLY)
+    # Stored first, as a build publishes it: Spark then knows that it is small, and sends it to where impressions are.
+    feedback.count()
     arrivals = outcomes(impressions, feedback, space.objectives)
     # What is known of an impression depends on its time alone: only those that got feedback are counted again.
     unanswered = impressions.withColumns(

@@ -68,11 +68,10 @@ class Ledger:
 
         for name, history in histories.items():
             stream = streams.index(history.events)
-            for column, (measure, horizon) in history_measures(name, history).items():
-                lag = microseconds(horizon) if isinstance(horizon, timedelta) else None
-                what = 0 if measure in ("count", "recency", "gap") else 1 + summed[stream].index(measure)
-                kind = measure if measure in ("count", "recency", "gap") else "sum"
-                measures.append(Measure(column, kind, stream, position(Total(stream, what, lag))))
+            for measure in history_measures(name, history):
+                lag = microseconds(measure.horizon) if isinstance(measure.horizon, timedelta) else None
+                what = 0 if measure.summed is None else 1 + summed[stream].index(measure.summed)
+                measures.append(Measure(measure.column, measure.kind, stream, position(Total(stream, what, lag))))
         return cls(keys, streams, summed, tuple(totals), tuple(measures))
 
     def lags(self, stream: int) -> list[timedelta]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from schemas.duration import format_duration
 
@@ -49,6 +49,18 @@ class SequenceColumns:
         return tuple(f"{self.name}_{field}" for field in (*self.ids, *self.dense))
 
 
+@dataclass(frozen=True, kw_only=True)
+class HistoryMeasure:
+    """A dense column of a history declaration."""
+
+    column: str
+    kind: Literal["count", "sum", "recency", "gap"]
+    summed: str | None = None
+    """The event column, of a sum."""
+    horizon: timedelta | str | None = None
+    """``all`` counts from the beginning; recency and gap have none."""
+
+
 def attribute_column(path: str) -> str:
     """The column that holds the attribute ``TABLE.COLUMN`` while features are computed; other names stay."""
     return f"_{path.replace('.', '_')}" if "." in path else path
@@ -59,23 +71,22 @@ def origin_column(feature: Categorical | Dense) -> str:
     return attribute_column(feature.column or feature.attribute or "")
 
 
-def history_measures(name: str, history: History) -> dict[str, tuple[str, str | timedelta | None]]:
-    """The dense columns of one history declaration: column -> (measure, horizon).
-
-    The measure is ``count``, a summed event column, ``recency`` or ``gap``.
-    """
-    measures: dict[str, tuple[str, str | timedelta | None]] = {}
+def history_measures(name: str, history: History) -> tuple[HistoryMeasure, ...]:
+    """The dense columns of one history declaration."""
+    measures = []
     for horizon in history.horizons:
         label = horizon if isinstance(horizon, str) else format_duration(horizon)
         if history.count:
-            measures[f"{name}_count_{label}"] = ("count", horizon)
+            measures.append(HistoryMeasure(column=f"{name}_count_{label}", kind="count", horizon=horizon))
         for column in history.sums:
-            measures[f"{name}_{column}_{label}"] = (column, horizon)
+            measures.append(
+                HistoryMeasure(column=f"{name}_{column}_{label}", kind="sum", summed=column, horizon=horizon)
+            )
     if history.recency:
-        measures[f"{name}_recency"] = ("recency", None)
+        measures.append(HistoryMeasure(column=f"{name}_recency", kind="recency"))
     if history.gap:
-        measures[f"{name}_gap"] = ("gap", None)
-    return measures
+        measures.append(HistoryMeasure(column=f"{name}_gap", kind="gap"))
+    return tuple(measures)
 
 
 def categorical_columns(space: ModelSpace) -> tuple[CategoricalColumn, ...]:
@@ -99,7 +110,7 @@ def dense_columns(space: ModelSpace, ratios: bool = True) -> tuple[DenseColumn, 
     ]
     for name, history in space.features.history.items():
         domains = _domains(space, history.domains)
-        columns += [DenseColumn(name=column, domains=domains) for column in history_measures(name, history)]
+        columns += [DenseColumn(name=measure.column, domains=domains) for measure in history_measures(name, history)]
     if ratios:
         columns += [
             DenseColumn(name=name, domains=_domains(space, ratio.domains))

@@ -95,6 +95,20 @@ def test_sums_are_exact_whatever_the_order() -> None:
         assert values[0] == np.float32(math.fsum(cents))
 
 
+def test_an_event_column_may_be_called_count() -> None:
+    history = History(events="log", keys=("user_id",), sums=("count", "gap"), count=False, recency=False, gap=True)
+    ledger = Ledger.of(("user_id",), {"user": history})
+    ones = np.ones(2, np.int64)
+    # Two events on two days, of 3 and 4 pieces; what the other column says is no time.
+    moves = Moves(ones, ones, longs([0, 24 * HOUR]), longs([[3 * SCALE, 70 * SCALE], [4 * SCALE, 80 * SCALE]]))
+    books = Books(ledger, None, (moves,), longs([]), np.zeros((0, ledger.width), np.int64))
+    times = longs([48 * HOUR])
+    found = measured(ledger, books.at(longs([1]), times), times)
+    assert {name: values.tolist() for name, (values, _) in found.items()} == {
+        "user_count_all": [7.0], "user_gap_all": [150.0], "user_gap": [1.0]
+    }  # fmt: skip
+
+
 def test_many_keys_over_a_long_time_are_taken_some_at_once() -> None:
     century = 3_155_760_000_000_000
     keys = np.arange(5_000, dtype=np.int64)

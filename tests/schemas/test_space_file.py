@@ -122,3 +122,13 @@ def test_an_objective_that_no_domain_has(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(tree))
     with pytest.raises(LatticeError, match=r"objectives\.buy\.domains"):
         load_space(path)
+
+
+def test_a_sum_and_a_count_that_would_share_a_column(tmp_path: Path) -> None:
+    tree = declaration()
+    tree["events"]["views"]["columns"]["count"] = "long"
+    tree["features"]["history"]["pair"]["sums"] = ["count"]
+    path = tmp_path / "space.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    with pytest.raises(LatticeError, match="'pair_count_1d' is there already"):
+        load_space(path)
