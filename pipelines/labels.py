@@ -23,7 +23,9 @@ def outcomes(
     objectives: Mapping[str, Objective],
     neighbours: DataFrame | None = None,
 ) -> DataFrame:
-    """The impressions that got any feedback, with their own columns and ``arrival_<objective>`` (timestamp, nullable).
+    """The impressions that got feedback, with their own columns and ``arrival_<objective>`` (timestamp, nullable).
+
+    Feedback later than an objective's longest window makes no label, and may be left out.
 
     Args:
         impressions: ``impression_id`` (unique), ``domain``, ``user_id``, ``item_id``, ``impression_time``, and whatever
@@ -89,8 +91,8 @@ def _first_arrival(impressions: DataFrame, feedback: DataFrame, objective: Objec
     if objective.match == "impression":
         return _by_impression(impressions, feedback, immediate=not objective.windows)
     if objective.attribution == "last":
-        return _last_only(impressions, feedback)
-    return _every(impressions, feedback)
+        return _last_only(impressions, feedback, objective)
+    return _every(impressions, feedback, objective)
 
 
 def _by_impression(impressions: DataFrame, feedback: DataFrame, immediate: bool) -> DataFrame:
@@ -103,11 +105,11 @@ def _by_impression(impressions: DataFrame, feedback: DataFrame, immediate: bool)
     return joined.groupBy(*impressions.columns).agg(F.min("arrival").alias("arrival"))
 
 
-def _timeline(impressions: DataFrame, feedback: DataFrame, *key: str) -> DataFrame:
+def _timeline(impressions: DataFrame, feedback: DataFrame, objective: Objective, *key: str) -> DataFrame:
     """Impressions and feedback of the same keys in one frame.
 
-    ``_key``, ``_at``, ``_shown`` (the impression's columns; null: feedback), ``arrival``. Impressions whose key never
-    got feedback, which are most, are left out before anything is sorted.
+    ``_key``, ``_at``, ``_shown`` (the impression's columns; null: feedback), ``arrival``. Impressions whose key got no
+    feedback about that time, which are most, are left out before anything is sorted.
     """
     answers = feedback.select(
         joint_key(*key).alias("_key"),
@@ -118,23 +120,30 @@ def _timeline(impressions: DataFrame, feedback: DataFrame, *key: str) -> DataFra
         joint_key(*key).alias("_key"),
         F.unix_micros("impression_time").alias("_at"),
         F.struct(*impressions.columns).alias("_shown"),
-    ).join(answers.select("_key"), on="_key", how="left_semi")
-    return shown.unionByName(answers, allowMissingColumns=True)
+    )
+    # Time in stretches of the longest window: feedback within it lies in the impression's stretch or in the next one.
+    width = F.lit(microseconds(objective.windows[-1]))
+    stretch = F.col("_at") - F.pmod("_at", width)
+    near = answers.select(F.explode(F.array(stretch, stretch - width)).alias("_stretch"), "_key")
+    met = shown.withColumn("_near", F.xxhash64("_key", stretch)).join(
+        near.select(F.xxhash64("_key", "_stretch").alias("_near")), on="_near", how="left_semi"
+    )
+    return met.drop("_near").unionByName(answers, allowMissingColumns=True)
 
 
-def _every(impressions: DataFrame, feedback: DataFrame) -> DataFrame:
+def _every(impressions: DataFrame, feedback: DataFrame, objective: Objective) -> DataFrame:
     # Descending, so that 'after t' is an unbounded-preceding frame, which Spark advances incrementally.
     after = Window.partitionBy("_key").orderBy(F.col("_at").desc()).rangeBetween(Window.unboundedPreceding, -1)
-    rows = _timeline(impressions, feedback, "user_id", "item_id").select(
+    rows = _timeline(impressions, feedback, objective, "user_id", "item_id").select(
         "_shown", F.min("arrival").over(after).alias("arrival")
     )
     return _credited(rows)
 
 
-def _last_only(impressions: DataFrame, feedback: DataFrame) -> DataFrame:
+def _last_only(impressions: DataFrame, feedback: DataFrame, objective: Objective) -> DataFrame:
     """Feedback credits the last impression before it, in its domain; impressions of one instant share the credit."""
     domains = impressions.select("domain").distinct()
-    rows = _timeline(impressions, feedback.crossJoin(F.broadcast(domains)), "domain", "user_id", "item_id")
+    rows = _timeline(impressions, feedback.crossJoin(F.broadcast(domains)), objective, "domain", "user_id", "item_id")
     ordered = Window.partitionBy("_key").orderBy("_at")
     shown_at = F.when(F.col("_shown").isNotNull(), F.col("_at"))
     # An episode is named by the impression time that opens it; feedback belongs to the last one before its instant.

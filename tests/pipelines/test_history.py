@@ -100,7 +100,8 @@ def test_an_event_column_may_be_called_count() -> None:
     ledger = Ledger.of(("user_id",), {"user": history})
     ones = np.ones(2, np.int64)
     # Two events on two days, of 3 and 4 pieces; what the other column says is no time.
-    moves = Moves(ones, ones, longs([0, 24 * HOUR]), longs([[3 * SCALE, 70 * SCALE], [4 * SCALE, 80 * SCALE]]))
+    values = np.array([[3, 70], [4, 80]], np.int64) * SCALE
+    moves = Moves(ones, ones, longs([0, 24 * HOUR]), values)
     books = Books(ledger, None, (moves,), longs([]), np.zeros((0, ledger.width), np.int64))
     times = longs([48 * HOUR])
     found = measured(ledger, books.at(longs([1]), times), times)

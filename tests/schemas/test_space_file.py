@@ -127,7 +127,7 @@ def test_an_objective_that_no_domain_has(tmp_path: Path) -> None:
 def test_a_sum_and_a_count_that_would_share_a_column(tmp_path: Path) -> None:
     tree = declaration()
     tree["events"]["views"]["columns"]["count"] = "long"
-    tree["features"]["history"]["pair"]["sums"] = ["count"]
+    tree["features"]["history"]["pair"]["sums"] = ["seconds", "count"]
     path = tmp_path / "space.yaml"
     path.write_text(yaml.safe_dump(tree))
     with pytest.raises(LatticeError, match="'pair_count_1d' is there already"):
