@@ -136,7 +136,7 @@ def by_pipeline(spark: SparkSession, space: ModelSpace) -> Counts:
     feedback = all_feedback(tables.feedback, impressions.limit(0), space).persist(StorageLevel.DISK_ONLY)
     # Stored first, as a build publishes it: Spark then knows that it is small, and sends it to where impressions are.
     feedback.count()
-    arrivals = outcomes(impressions, feedback, space.objectives)
+    arrivals = outcomes(impressions.drop("part"), feedback, space.objectives)
     # What is known of an impression depends on its time alone: only those that got feedback are counted again.
     unanswered = impressions.withColumns(
         {f"arrival_{name}": F.lit(None).cast("timestamp") for name in space.objectives}

@@ -73,7 +73,8 @@ def recorded(
         space=space,
         sample=sample,
         objective=objective,
-        command="python -m benchmarks.zipper recorded" + (f" --sample {sample}" if sample else ""),
+        command=f"python -m benchmarks.zipper recorded --objective {objective} --seeds {seeds}"
+        + (f" --sample {sample}" if sample else ""),
         machine=Machine.here(),
         started=stream.started,
         impressions=stream.shown_R.size,

@@ -7,7 +7,7 @@ infinite: it never changes). Delays are exponential and depend on nothing.
 Shapes: R impressions, U users, I items, T days, k tastes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -94,8 +94,8 @@ def _standing(random: np.random.Generator, drift: float, days: int) -> Doubles:
     return np.array(values)
 
 
-def _manifest(dense: Sequence[str] = ("taste_0", "taste_1")) -> TrainingManifest:
-    domains = ("feed",)
+def _manifest() -> TrainingManifest:
+    domains, dense = ("feed",), ("taste_0", "taste_1")
     plain = Normaliser(mean=0.0, std=0.35, quantiles=(-1.5, 0.0, 1.5), known=1.0)
     return TrainingManifest(
         space="generated",
