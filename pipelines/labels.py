@@ -115,7 +115,7 @@ def _timeline(impressions: DataFrame, feedback: DataFrame, objective: Objective,
         joint_key(*key).alias("_key"),
         F.unix_micros("feedback_time").alias("_at"),
         F.unix_micros("arrival_time").alias("arrival"),
-    )
+    ).where("_key IS NOT NULL")
     shown = impressions.select(
         joint_key(*key).alias("_key"),
         F.unix_micros("impression_time").alias("_at"),

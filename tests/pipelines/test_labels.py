@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
@@ -94,6 +95,15 @@ def test_feedback_that_arrives_late_never_counts(spark: SparkSession) -> None:
 
 def test_a_domain_without_the_objective_has_no_label(spark: SparkSession) -> None:
     assert labels(spark, [("u", "a", 10)], [("u", "a", 12, 0, 0)], objective(domains=("other",))) == {0: (None, None)}
+
+
+@pytest.mark.parametrize("attribution", ["every", "last"])
+def test_feedback_of_nobody_credits_no_impression(spark: SparkSession, attribution: str) -> None:
+    shown = tl.impression_frame(spark, [("u", "a", 10), ("u", "b", 10)]).withColumn(
+        "user_id", F.lit(None).cast("string")
+    )
+    answers = tl.feedback_frame(spark, [("u", "a", 11, 0, 0)], "buy").withColumn("user_id", F.lit(None).cast("string"))
+    assert outcomes(shown, answers, {"buy": objective(attribution)}).count() == 0
 
 
 def test_keyed_feedback_credits_its_impression_only(spark: SparkSession) -> None:
