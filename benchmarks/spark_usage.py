@@ -1,11 +1,11 @@
 """What Spark spent, by its own counters: who reads them need not run alone on the machine, except for the seconds."""
 
 import threading
-from types import TracebackType
 
 from pyspark.sql import SparkSession
 
 from benchmarks.results import Result
+from jobs.watching import Watch
 
 
 class Usage(Result):
@@ -24,40 +24,26 @@ class Usage(Result):
         return Usage(**{name: mine[name] + theirs[name] for name in mine})
 
 
-class UsageMeter:
+class UsageMeter(Watch):
     """Remembers what each stage took while the block lasts; Spark itself forgets all but the last thousand stages."""
 
     def __init__(self, spark: SparkSession, seconds_between_looks: float = 20.0) -> None:
+        super().__init__()
         self._spark, self._pause = spark, seconds_between_looks
         self._stages: dict[int, tuple[float, Usage]] = {}
         self._one_look = threading.Lock()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "UsageMeter":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
 
     def between(self, started: float, ended: float) -> Usage:
         """What the stages took that were submitted then (seconds since the epoch)."""
-        self._look()
+        self.look()
         found = (usage for submitted, usage in self._stages.values() if started <= submitted < ended)
         return sum(found, Usage())
 
-    def _watch(self) -> None:
-        while not self._ended.wait(self._pause):
-            self._look()
-
-    def _look(self) -> None:
+    def look(self) -> float:
         """Take over the counters of the stages that have ended."""
         with self._one_look:
             self._take_over()
+        return self._pause
 
     def _take_over(self) -> None:
         store = self._spark._jsc.sc().statusStore()

@@ -48,7 +48,7 @@ def outcomes(
         for name, objective in objectives.items()
     ]
     long = reduce(DataFrame.unionByName, parts)
-    # Several rows an impression (one an objective) become one; each (impression, objective) has one row at most.
+    # Several rows an impression become one: of several objectives, or of several answers to one impression.
     arrivals = [
         F.min(F.when(F.col("objective") == name, F.timestamp_micros("arrival"))).alias(f"arrival_{name}")
         for name in objectives
@@ -87,7 +87,10 @@ def _label(name: str, objective: Objective, known: Column, happened: Column) -> 
 
 
 def _first_arrival(impressions: DataFrame, feedback: DataFrame, objective: Objective) -> DataFrame:
-    """The impressions that are credited with feedback, and when that had ``arrival`` (long, microseconds)."""
+    """The impressions that are credited with feedback, and when that had ``arrival`` (long, microseconds).
+
+    An impression that several answers name comes several times.
+    """
     if objective.match == "impression":
         return _by_impression(impressions, feedback, immediate=not objective.windows)
     if objective.attribution == "last":
@@ -102,7 +105,7 @@ def _by_impression(impressions: DataFrame, feedback: DataFrame, immediate: bool)
     joined = impressions.join(answers, on="impression_id", how="inner")
     if not immediate:
         joined = joined.where(F.col("_at") > F.unix_micros("impression_time"))
-    return joined.groupBy(*impressions.columns).agg(F.min("arrival").alias("arrival"))
+    return joined
 
 
 def _timeline(impressions: DataFrame, feedback: DataFrame, objective: Objective, *key: str) -> DataFrame:
