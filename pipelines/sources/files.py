@@ -28,18 +28,22 @@ Defaults = Mapping[str, Column]
 
 
 def read(spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER) -> SourceTables:
-    """The tables that the space file names, whole; relative paths start at ``folder``.
+    """The tables that the space file names; relative paths start at ``folder``.
+
+    Of a table with times, only rows that arrive in ``span`` are tried and returned; where its files keep them as
+    timestamps, those of other days are not even read.
 
     A table need not have ``arrival_time`` (then the event's own time), nor feedback ``value``. Where no objective of
     a domain is matched by the impression's key, ``source_key`` may be left out too (then it is made of user, item and
     time); feedback needs ``domain`` only if it is matched so and its objective has several domains.
 
     Raises:
-        LatticeError: a file is missing, unreadable or empty, a column is missing, or a value is not of its type.
+        LatticeError: a file is missing, unreadable or empty, a column is missing, a value is not of its type, or a row
+            has no time.
     """
 
     def table(place: str, file: TableFile | None, columns: Sequence[TableColumn], defaults: Defaults) -> DataFrame:
-        return _read_table(spark, place, _required(place, file), columns, defaults, folder, space.time_zone)
+        return _read_table(spark, place, _required(place, file), columns, defaults, folder, space.time_zone, span)
 
     return SourceTables(
         impressions={
@@ -112,6 +116,7 @@ def _read_table(
     defaults: Defaults,
     folder: Path,
     zone: str,
+    span: Span,
 ) -> DataFrame:
     path = resolve(file.path, folder)
     where = f"{place} ({path})"
@@ -124,9 +129,11 @@ def _read_table(
         for column in columns
         if column.name in names
     }
+    arriving = _arriving(raw, casts, columns, span)
     with explained(path):
-        _check_values(raw, casts, columns, names, where)
-    typed = raw.select(*(cast.value.alias(name) for name, cast in casts.items()))
+        if not _checked_rows(arriving, casts, columns, names, where) and raw.isEmpty():
+            raise _empty(where)
+    typed = arriving.select(*(cast.value.alias(name) for name, cast in casts.items()))
     return typed.select(*((F.col(c.name) if c.name in casts else defaults[c.name]).alias(c.name) for c in columns))
 
 
@@ -155,20 +162,35 @@ def _cast(raw: DataFrame, name: str, column: TableColumn, zone: str, where: str)
     return cast
 
 
-def _check_values(
+def _times(casts: Mapping[str, Cast], columns: Sequence[TableColumn]) -> list[str]:
+    """The times that every row must have; the last says when it arrives."""
+    return [c.name for c in columns if c.type == "timestamp" and not c.nullable and c.name in casts]
+
+
+def _arriving(raw: DataFrame, casts: Mapping[str, Cast], columns: Sequence[TableColumn], span: Span) -> DataFrame:
+    """The rows that arrive in a span, and those that do not say when: what is wrong must come to light."""
+    times = _times(casts, columns)
+    if span == EVER or not times:
+        return raw
+    arrives = casts[times[-1]].value
+    return raw.where(arrives.isNull() | span.holds(arrives))
+
+
+def _checked_rows(
     raw: DataFrame, casts: Mapping[str, Cast], columns: Sequence[TableColumn], names: Mapping[str, str], where: str
-) -> None:
+) -> int:
     """Count the rows, which also opens every file, and the values that are wrong, all in one aggregation."""
     checks = [(c, casts[c.name].wrong) for c in columns if c.name in casts]
     checked = [(column, wrong) for column, wrong in checks if wrong is not None]
+    times = _times(casts, columns)
     row = raw.agg(
         F.count(F.lit(1)),
         *(F.count_if(wrong) for _, wrong in checked),
         *(F.min(F.when(wrong, _named(names[column.name]).cast("string"))) for column, wrong in checked),
+        *(F.count_if(_named(names[time]).isNull()) for time in times),
     ).collect()[0]
-    total, counts, examples = row[0], row[1 : len(checked) + 1], row[len(checked) + 1 :]
-    if total == 0:
-        raise _empty(where)
+    total, counts = row[0], row[1 : len(checked) + 1]
+    examples, missing = row[len(checked) + 1 : 2 * len(checked) + 1], row[2 * len(checked) + 1 :]
     for (column, _), count, example in zip(checked, counts, examples, strict=True):
         if count:
             raise LatticeError(
@@ -177,6 +199,14 @@ def _check_values(
                 f"are not, such as {example!r}.",
                 f"Write it as {EXPECTED[column.type]}, or declare another type.",
             )
+    for time, count in zip(times, missing, strict=True):
+        if count:
+            raise LatticeError(
+                where,
+                f"The column '{names[time]}' is empty in {count:,} of {total:,} rows; every row needs this time.",
+                "Write the time of each, or leave such rows out.",
+            )
+    return int(total)
 
 
 def _empty(where: str) -> LatticeError:

@@ -1,7 +1,7 @@
 """The user's own files: the whole video data set, and each kind of bad input."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from pipelines.sources import read_source
 from pipelines.sources.base import SourceTables
+from pipelines.spans import EVER, Span
 from schemas.errors import LatticeError
 from schemas.space import ModelSpace
 from schemas.space_file import load_space
@@ -121,6 +122,43 @@ def test_null_ids_pass_to_the_expectation_suites(spark: SparkSession, folder: Pa
     (folder / "seen.csv").write_text("user_id,item_id,impression_time,rank\n,i1,2024-03-01 12:00:00,\n")
     (row,) = read_source(spark, _space(folder), folder).impressions["web"].collect()
     assert (row.user_id, row.item_id, row.rank) == (None, "i1", None)
+
+
+@pytest.mark.parametrize("span", [EVER, Span(datetime(2024, 3, 2, tzinfo=UTC), datetime(2024, 3, 3, tzinfo=UTC))])
+def test_a_row_without_a_time_is_refused_and_not_lost(spark: SparkSession, folder: Path, span: Span) -> None:
+    rows = "u1,i1,2024-03-02 12:00:00,1\nu1,i2,,2\n"
+    (folder / "seen.csv").write_text("user_id,item_id,impression_time,rank\n" + rows)
+    with pytest.raises(LatticeError) as error:
+        read_source(spark, _space(folder), folder, span)
+    assert error.value.problem == "The column 'impression_time' is empty in 1 of 2 rows; every row needs this time."
+
+
+@pytest.mark.parametrize("arrival", [False, True])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_span_reads_and_tries_what_arrives_in_it(spark: SparkSession, folder: Path, kind: str, arrival: bool) -> None:
+    days = pd.date_range("2024-03-01", periods=4, tz="UTC")
+    shown = pd.DataFrame({"user_id": "u1", "item_id": ["i1", "i2", "i3", "i4"], "impression_time": days, "rank": 1})
+    if arrival:
+        shown["arrival_time"] = days + pd.Timedelta(days=1)
+    path = folder / f"shown.{kind}"
+    if kind == "csv":
+        # What arrived on another day was tried then, or will be.
+        shown = shown.astype({"rank": str})
+        shown.loc[0, "rank"] = "first"
+        shown.to_csv(path, index=False)
+    else:
+        shown.to_parquet(path, coerce_timestamps="us")
+    night = Span(datetime(2024, 3, 3, tzinfo=UTC), datetime(2024, 3, 4, tzinfo=UTC))
+    read = read_source(spark, _space(folder, path=path.name, format=kind), folder, night)
+    assert [row.item_id for row in read.impressions["web"].collect()] == ["i2" if arrival else "i3"]
+
+
+def test_a_day_may_be_empty_but_a_table_may_not(spark: SparkSession, folder: Path) -> None:
+    night = Span(datetime(2024, 3, 20, tzinfo=UTC), datetime(2024, 3, 21, tzinfo=UTC))
+    assert read_source(spark, _space(folder), folder, night).impressions["web"].isEmpty()
+    (folder / "seen.csv").write_text("user_id,item_id,impression_time,rank\n")
+    with pytest.raises(LatticeError, match="The table is empty"):
+        read_source(spark, _space(folder), folder, night)
 
 
 def test_a_missing_column_is_named_with_what_was_found_and_the_nearest(spark: SparkSession, folder: Path) -> None:
