@@ -2,13 +2,14 @@
 
 ``python -m benchmarks.nightly --nights 30`` builds everything in one go and keeps only a digest of its tables; then it
 builds all but the last days into an empty warehouse, adds them night by night, and compares every table. CPU and bytes
-are Spark's own counters, so that other work on the machine changes the seconds only.
+are Spark's own counters, so that other work on the machine changes the seconds only. With ``--keep FOLDER`` a run that
+was cut goes on, when it is started again, after the last night that it had finished.
 """
 
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import mean, median
@@ -43,6 +44,15 @@ class Run(Result):
     all_rows: int
     seconds: float
     usage: Usage
+    resumed: bool = False
+    """A part of it may have been done in a run that was cut: what it took says nothing."""
+
+
+class Whole(Result):
+    """One build of all days, and what its tables hold."""
+
+    run: Run
+    contents: dict[str, Content]
 
 
 class Nights(Result):
@@ -86,11 +96,32 @@ def _name(made: Made) -> str:
     return made.table.uri.rsplit("/", 1)[-1]
 
 
-def nights(meter: UsageMeter, target: Target, last: date, count: int) -> Iterator[Run]:
-    """Build everything before the last ``count`` days, then add them one by one."""
-    for day in (last - timedelta(days=back) for back in range(count, -1, -1)):
+def nights(meter: UsageMeter, target: Target, last: date, count: int, done: Sequence[Run] = ()) -> Iterator[Run]:
+    """Build everything before the last ``count`` days, then add them one by one; what is ``done`` is left out.
+
+    Raises:
+        LatticeError: what is done was done for other days.
+    """
+    days = [last - timedelta(days=back) for back in range(count, -1, -1)]
+    if [run.through for run in done] != days[: len(done)]:
+        raise LatticeError(
+            "--keep",
+            f"The folder holds the nights from {done[0].through} to {done[-1].through}, which are not the first asked "
+            f"for: {days[0]} to {days[-1]}.",
+            "Give the same --nights and --last as before, or another folder.",
+        )
+    for place, day in enumerate(days[len(done) :]):
         night = night_of(target, day)
-        yield _run(meter, day, lambda night=night: grow_stages(target, STAGES, night))  # type: ignore[misc]
+        run = _run(meter, day, lambda night=night: grow_stages(target, STAGES, night))  # type: ignore[misc]
+        yield run.model_copy(update={"resumed": bool(done) and place == 0})
+
+
+def kept(log: Path) -> list[Run]:
+    """The runs that were noted in a file, a line each; a line that was cut short is none."""
+    if not log.exists():
+        return []
+    whole, _, _ = log.read_text(encoding="utf-8").rpartition("\n")
+    return [Run.model_validate_json(line) for line in whole.splitlines()]
 
 
 def whole_build(meter: UsageMeter, target: Target, last: date) -> Run:
@@ -126,7 +157,7 @@ def measured(whole: Path, space: str, sample: str | None, last: date) -> tuple[R
 
 def page(result: Nights) -> str:
     """The result as Markdown."""
-    whole, added = result.whole, [run for run in result.nights if run.rows]
+    whole, added = result.whole, [run for run in result.nights if run.rows and not run.resumed]
     sample = f", sample `{result.sample}`" if result.sample else ""
     lines = [
         "# What a night costs",
@@ -182,27 +213,39 @@ def main(
         Path | None, typer.Option("--whole", help="A page of benchmarks.build with this build. Default: build it.")
     ] = None,
     scratch: Scratch = None,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="Keep the warehouse here, and go on from there when started again.")
+    ] = None,
     out: Out = Path("docs/results/nightly.md"),
 ) -> None:
     """Build whole, then by nights, and compare."""
-    folder = Path(mkdtemp(prefix="lattice-nights-", dir=scratch))
+    folder = keep or Path(mkdtemp(prefix="lattice-nights-", dir=scratch))
+    folder.mkdir(parents=True, exist_ok=True)
     options = "".join(f" --{name} {value}" for name, value in (("last", last), ("sample", sample)) if value)
     command = f"python -m benchmarks.nightly --nights {count}{options}"
     spark = spark_session("benchmark")
+    log, baseline = folder / "nights.jsonl", folder / "whole.json"
     try:
         at_once, parts = (Target.parse(space, str(folder / name), "all", sample) for name in ("whole", "nights"))
         until = date.fromisoformat(last) if last else (parts.end - timedelta(microseconds=1)).date()
-        runs = []
+        runs = kept(log)
+        log.write_text("".join(f"{run.model_dump_json()}\n" for run in runs), encoding="utf-8")
         with UsageMeter(spark) as meter:
-            if whole is None:
+            if whole is not None:
+                built, wanted = measured(whole, space, sample, until)
+            elif baseline.exists():
+                at_first = Whole.model_validate_json(baseline.read_text(encoding="utf-8"))
+                built, wanted = at_first.run, at_first.contents
+            else:
                 built = whole_build(meter, at_once, until)
                 wanted = contents(spark, at_once)
                 # Two warehouses of the full data need not find room.
                 shutil.rmtree(folder / "whole")
-            else:
-                built, wanted = measured(whole, space, sample, until)
-            for run in nights(meter, parts, until, count):
+                baseline.write_text(Whole(run=built, contents=wanted).model_dump_json(), encoding="utf-8")
+            for run in nights(meter, parts, until, count, runs):
                 runs.append(run)
+                with log.open("a", encoding="utf-8") as lines:
+                    lines.write(run.model_dump_json() + "\n")
                 line = f"{run.through}: {run.rows:,} impressions, {run.seconds:.0f} s, {run.usage.cpu:.0f} s of CPU"
                 console.print(line, highlight=False)
         result = Nights(
@@ -219,7 +262,8 @@ def main(
         save(result, page(result), out)
         print(page(result))
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
     sys.exit(0 if result.equal else 1)
 
 

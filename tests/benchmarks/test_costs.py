@@ -9,11 +9,12 @@ from pyspark.sql import SparkSession
 
 from benchmarks.build import Cost, Costs, page
 from benchmarks.content import content
-from benchmarks.nightly import measured
+from benchmarks.nightly import Run, kept, measured, nights
 from benchmarks.quality_result import Machine
 from benchmarks.results import save
 from benchmarks.spark_usage import Usage, UsageMeter
 from jobs.build import STAGES
+from jobs.target import Target
 from schemas.errors import LatticeError
 
 
@@ -68,3 +69,19 @@ def test_nights_are_compared_with_a_build_that_was_measured(spark: SparkSession,
     for space, sample in (("s", "impressions=0.1"), ("other", None)):
         with pytest.raises(LatticeError, match="It holds no build of"):
             measured(whole, space, sample, date(2020, 1, 1))
+
+
+def test_nights_go_on_after_those_that_were_noted(spark: SparkSession, tmp_path: Path) -> None:
+    days = [date(2020, 3, day) for day in (1, 2)]
+    done = [Run(through=day, rows=5, all_rows=9, seconds=1.5, usage=Usage(cpu=2.0)) for day in days]
+    log = tmp_path / "nights.jsonl"
+    assert kept(log) == []
+    # The run was killed while it wrote the third line.
+    log.write_text("".join(f"{run.model_dump_json()}\n" for run in done) + done[0].model_dump_json()[:40])
+    assert kept(log) == done
+
+    target = Target.parse("complete_journey", str(tmp_path), "all")
+    assert list(nights(UsageMeter(spark), target, last=days[-1], count=1, done=done)) == []
+    for last, count in ((date(2020, 3, 3), 1), (days[-1], 2)):
+        with pytest.raises(LatticeError, match="not the first asked for"):
+            next(nights(UsageMeter(spark), target, last=last, count=count, done=done))
