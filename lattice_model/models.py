@@ -1,0 +1,48 @@
+"""Every model by its name: what the command line, the trainer and checkpoints make them from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lattice_model.baselines.dlrm import DLRM, DLRMHyperparameters
+from lattice_model.network.config import Hyperparameters, NetworkConfig, SharedHyperparameters
+from lattice_model.network.model import Model
+from lattice_model.network.network import LatticeNetwork
+from schemas.errors import LatticeError
+
+DEFAULT = "lattice"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A model's class, and the class of the hyperparameters that it is built with."""
+
+    build: Callable[[NetworkConfig[Any]], Model]
+    hyper: type[SharedHyperparameters]
+
+
+MODELS = {
+    DEFAULT: Kind(LatticeNetwork, Hyperparameters),
+    "dlrm": Kind(DLRM, DLRMHyperparameters),
+}
+
+
+def find_kind(name: str, place: str) -> Kind:
+    """The model of that name; ``place`` is where it was named.
+
+    Raises:
+        LatticeError: there is none.
+    """
+    if name not in MODELS:
+        raise LatticeError(place, f"There is no model '{name}'.", f"Known: {', '.join(MODELS)}.")
+    return MODELS[name]
+
+
+def name_of(hyper: SharedHyperparameters) -> str:
+    """The name of the model that has these hyperparameters."""
+    return next(name for name, kind in MODELS.items() if kind.hyper is type(hyper))
+
+
+def build(config: NetworkConfig[Any]) -> Model:
+    """The model that the configuration's hyperparameters belong to."""
+    return MODELS[name_of(config.hyper)].build(config)
