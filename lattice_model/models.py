@@ -4,7 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lattice_model.baselines.afn import AFN, AFNHyperparameters
+from lattice_model.baselines.apg import APG, APGHyperparameters
+from lattice_model.baselines.autoint import AutoInt, AutoIntHyperparameters
+from lattice_model.baselines.bst import BST, BSTHyperparameters
+from lattice_model.baselines.dcnv2 import DCNv2, DCNv2Hyperparameters
 from lattice_model.baselines.dlrm import DLRM, DLRMHyperparameters
+from lattice_model.baselines.finalmlp import FinalMLP, FinalMLPHyperparameters
+from lattice_model.baselines.masknet import MaskNet, MaskNetHyperparameters
+from lattice_model.baselines.wukong import Wukong, WukongHyperparameters
+from lattice_model.baselines.xdeepfm import XDeepFM, XDeepFMHyperparameters
 from lattice_model.network.config import Hyperparameters, NetworkConfig, SharedHyperparameters
 from lattice_model.network.model import Model
 from lattice_model.network.network import LatticeNetwork
@@ -21,9 +30,18 @@ class Kind:
     hyper: type[SharedHyperparameters]
 
 
-MODELS = {
+MODELS: dict[str, Kind] = {
     DEFAULT: Kind(LatticeNetwork, Hyperparameters),
+    "afn": Kind(AFN, AFNHyperparameters),
+    "autoint": Kind(AutoInt, AutoIntHyperparameters),
     "dlrm": Kind(DLRM, DLRMHyperparameters),
+    "dcnv2": Kind(DCNv2, DCNv2Hyperparameters),
+    "finalmlp": Kind(FinalMLP, FinalMLPHyperparameters),
+    "masknet": Kind(MaskNet, MaskNetHyperparameters),
+    "xdeepfm": Kind(XDeepFM, XDeepFMHyperparameters),
+    "bst": Kind(BST, BSTHyperparameters),
+    "apg": Kind(APG, APGHyperparameters),
+    "wukong": Kind(Wukong, WukongHyperparameters),
 }
 
 

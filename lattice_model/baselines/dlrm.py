@@ -16,17 +16,19 @@ from lattice_model.network.preprocessing import Preprocessor
 
 
 class DLRMHyperparameters(SharedHyperparameters):
+    """Those of DLRM."""
+
     bottom_widths: tuple[Positive, ...] = (128,)
     """Hidden layers of the bottom MLP, before its output of a token's width."""
-    top_widths: tuple[Positive, ...] = (192, 128)
+    top_widths: tuple[Positive, ...] = (384, 256)
     """Layers of the top MLP."""
 
 
 class DLRM(Model):
-    """The dense features through the bottom MLP to one vector z; z and the dot products of all pairs of z and the other
-    tokens through the top MLP.
+    """The dense features through the bottom MLP to one vector; it and the dot products of it and all other tokens, pair
+    by pair, through the top MLP.
 
-    Departing from the paper, z also knows the row's domain, and sequence tokens interact like categorical ones.
+    Departing from the paper, that vector also knows the row's domain, and sequence tokens interact as categorical ones do.
     """
 
     def __init__(self, config: NetworkConfig[DLRMHyperparameters]) -> None:

@@ -47,7 +47,7 @@ class Preprocessor(nn.Module):
         self.tokens = self.sequences.tokens + self.mixing.tokens
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return O_s (B, S, d) and O_cd (B, M, d): of the latter the ids come first, then the numbers, the domain last."""
+        """Return O_s (B, S, d) and O_cd (B, M, d), in which ids come first, then numbers, and the domain last."""
         o_cd_BMd = self.mixing(
             self.categorical(batch.categorical, batch.domain_B),
             self.dense(batch.dense_BF, batch.domain_B),

@@ -55,7 +55,7 @@ def train(
     device: torch.device | str = "cpu",
     console: Console | None = None,
 ) -> TrainingLog:
-    """Train the model of the configuration on rows available before ``manifest.cuts[split]``, and fill ``folder`` as said above.
+    """Train a model on rows available before ``manifest.cuts[split]``, and fill ``folder`` as said above.
 
     The same arguments give the same weights, bit for bit on one CPU with as many threads. Progress goes to
     ``console`` (default: standard error).
