@@ -52,8 +52,8 @@ def flops(
     """Count a model's operations a sample and its parameters, by module, on the features of the training table.
 
     Counted are the matrix products, attention's included, of one forward pass over rows that have every feature and
-    full sequences; a multiply-add is two operations. Not counted are embedding look-ups, whatever works number by number
-    (normalisation, activations, softmax, sums, element-wise products), the loss and the backward pass.
+    full sequences; a multiply-add is two operations. Not counted are embedding look-ups, whatever works number by
+    number (normalisation, activations, softmax, sums, element-wise products), the loss and the backward pass.
 
     Examples:
 

@@ -28,7 +28,7 @@ class DLRM(Model):
     """The dense features through the bottom MLP to one vector; it and the dot products of it and all other tokens, pair
     by pair, through the top MLP.
 
-    Departing from the paper, that vector also knows the row's domain, and sequence tokens interact as categorical ones do.
+    Departing from the paper, that vector also knows the row's domain, and sequence tokens interact as ids do.
     """
 
     def __init__(self, config: NetworkConfig[DLRMHyperparameters]) -> None:

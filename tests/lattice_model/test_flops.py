@@ -1,5 +1,7 @@
 """Operations and parameters against counts by hand."""
 
+from typing import Any
+
 import pytest
 
 from lattice_model.baselines.autoint import AutoIntHyperparameters
@@ -13,7 +15,7 @@ MANIFEST = make_manifest(domains=("one",), categorical=3, dense=6, sequences=0, 
 """Three ids, of which two share a table of 50 and one has 51 rows; seven heads."""
 
 
-def parts(cost: tuple[ModuleCost, ...]) -> dict[str, tuple[float, float, float]]:
+def parts(cost: tuple[ModuleCost, ...]) -> dict[str, tuple[Any, int, int]]:
     """Operations a row and parameters, as whole numbers."""
     return {
         part.module: (

@@ -59,8 +59,8 @@ def seeded() -> None:
     torch.manual_seed(3)
 
 
-@pytest.fixture
-def x_BXd() -> Tensor:
+@pytest.fixture(name="x_BXd")
+def tokens() -> Tensor:
     return torch.randn(B, X, D)
 
 
