@@ -32,7 +32,9 @@ class BehaviorTransformer(nn.Module):
     the source's length that is the paper's layer.
     """
 
-    def __init__(self, *, length: int, dim: int, heads: int, layers: int, width: int, outputs: int, dropout: float):
+    def __init__(
+        self, *, length: int, dim: int, heads: int, layers: int, width: int, outputs: int, dropout: float
+    ) -> None:
         super().__init__()
         self.outputs = min(outputs, length + 1)
         self.positions_Nd = nn.Parameter(torch.randn(length + 1, dim) * 0.1)
