@@ -1,7 +1,5 @@
 """``lattice flops``: what a model costs, in operations and parameters, by module."""
 
-from typing import Any
-
 from rich import box
 from rich.console import Console
 from rich.table import Column, Table
@@ -11,13 +9,7 @@ from jobs.model_config import ModelConfig
 from jobs.models import current_manifest
 from jobs.target import Target
 from lattice_model.flops import ModelCost, measure
-from lattice_model.network.config import NetworkConfig
-from schemas.manifest import TrainingManifest
-
-
-def model_cost(manifest: TrainingManifest, config: ModelConfig[Any]) -> ModelCost:
-    """The cost of a model with those settings on the features of a training table."""
-    return measure(NetworkConfig[type(config.network)].from_manifest(manifest, "test", config.network))  # type: ignore[misc]
+from lattice_model.models import configure
 
 
 def show_cost(cost: ModelCost, console: Console) -> None:
@@ -63,7 +55,7 @@ def flops(
     """
     target = Target.parse(space, warehouse, group)
     settings = ModelConfig.read(config, model)
-    cost = model_cost(current_manifest(target), settings)
+    cost = measure(configure(settings.network, current_manifest(target), "test"))
     if as_json:
         print(cost.model_dump_json(indent=2))
     else:

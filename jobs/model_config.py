@@ -18,7 +18,7 @@ class ModelConfig(BaseModel, Generic[H]):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     training: TrainingConfig = TrainingConfig()
-    network: H = Field(default_factory=dict, validate_default=True)  # type: ignore[assignment]  # {}: all defaults of H
+    network: H = Field(default_factory=dict, validate_default=True)  # all defaults of H
 
     @property
     def model(self) -> str:

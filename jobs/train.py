@@ -12,7 +12,7 @@ from jobs.model_config import ModelConfig
 from jobs.models import current_manifest, model_folder, pinned_files, set_latest
 from jobs.target import Target, code_fingerprint, fingerprint
 from lattice_model.loader import Loader, Selection
-from lattice_model.network.config import NetworkConfig
+from lattice_model.models import configure
 from lattice_model.training.log import TrainingLog
 from lattice_model.training.trainer import LOG
 from lattice_model.training.trainer import train as run_training
@@ -43,9 +43,7 @@ def train_model(target: Target, split: Split, config: ModelConfig[Any]) -> Path:
         )
         run_training(
             config=config.training,
-            network_config=NetworkConfig[type(config.network)].from_manifest(  # type: ignore[misc]
-                manifest, split, config.network, batches.survey.base_rates()
-            ),
+            network_config=configure(config.network, manifest, split, batches.survey.base_rates()),
             batches=batches,
             manifest=manifest,
             split=split,

@@ -18,6 +18,7 @@ from lattice_model.network.config import Hyperparameters, NetworkConfig, SharedH
 from lattice_model.network.model import Model
 from lattice_model.network.network import LatticeNetwork
 from schemas.errors import LatticeError
+from schemas.manifest import Split, TrainingManifest
 
 DEFAULT = "lattice"
 
@@ -59,6 +60,17 @@ def find_kind(name: str, place: str) -> Kind:
 def name_of(hyper: SharedHyperparameters) -> str:
     """The name of the model that has these hyperparameters."""
     return next(name for name, kind in MODELS.items() if kind.hyper is type(hyper))
+
+
+def configure(
+    hyper: SharedHyperparameters,
+    manifest: TrainingManifest,
+    split: Split,
+    base_rates: tuple[float, ...] | None = None,
+) -> NetworkConfig[Any]:
+    """The configuration of a model with these hyperparameters that trains on the rows before the cut of ``split``."""
+    kind = type(hyper)
+    return NetworkConfig[kind].from_manifest(manifest, split, hyper, base_rates)  # type: ignore[valid-type]
 
 
 def build(config: NetworkConfig[Any]) -> Model:

@@ -70,7 +70,7 @@ class BST(Model):
         self.config = config
         self.preprocessor = Preprocessor(inputs.model_copy(update={"sequences": ()}), hyper)
         self.events = EventEmbedder(sources=inputs.sequences, domains=inputs.domains, dim=hyper.dim)
-        self.transformers = nn.ModuleList(
+        transformers = [
             BehaviorTransformer(
                 length=source.length,
                 dim=hyper.dim,
@@ -81,7 +81,8 @@ class BST(Model):
                 dropout=hyper.dropout,
             )
             for source in inputs.sequences
-        )
+        ]
+        self.transformers = nn.ModuleList(transformers)
         shared = [
             [
                 float(id_space in [part.id_space for part in source.ids])
@@ -95,7 +96,7 @@ class BST(Model):
             torch.tensor(shared).reshape(len(shared), self.preprocessor.categorical.tokens),
             persistent=False,
         )
-        tokens = self.preprocessor.tokens + sum(transformer.outputs for transformer in self.transformers)
+        tokens = self.preprocessor.tokens + sum(transformer.outputs for transformer in transformers)
         self.deep = deep(tokens * hyper.dim, hyper.deep_widths, hyper.dropout)
         self.tasks = task_modules(config, hyper.deep_widths[-1])
 

@@ -78,7 +78,7 @@ class NetworkConfig(_Part, Generic[H]):
     """Everything that a model with hyperparameters H is built from."""
 
     inputs: Inputs
-    hyper: H = Field(default_factory=dict, validate_default=True)  # type: ignore[assignment]  # {}: all defaults of H
+    hyper: H = Field(default_factory=dict, validate_default=True)  # all defaults of H
     base_rates: tuple[float, ...] | None = None
     """The positive rate of each head among its training rows, where its output starts; None for one half."""
 

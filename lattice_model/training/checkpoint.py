@@ -8,7 +8,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lattice_model.models import find_kind, name_of
-from lattice_model.network.config import H, NetworkConfig
+from lattice_model.network.config import H, NetworkConfig, SharedHyperparameters
 from lattice_model.network.model import Model
 from lattice_model.training.config import TrainingConfig
 from schemas.errors import LatticeError
@@ -68,7 +68,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         unfinished.mkdir(parents=True)
         save_file(weights, unfinished / _WEIGHTS)
         config = checkpoint.network.config
-        about = _About[type(config.hyper)](  # type: ignore[misc]
+        about = _about(type(config.hyper))(
             model=name_of(config.hyper),
             split=checkpoint.split,
             weights_sha256=_sha256(unfinished / _WEIGHTS),
@@ -102,7 +102,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
     try:
         text = (folder / _ABOUT).read_text(encoding="utf-8")
         kind = find_kind(_Name.model_validate_json(text).model, str(folder))
-        about = _About[kind.hyper].model_validate_json(text)  # type: ignore[name-defined]
+        about = _about(kind.hyper).model_validate_json(text)
         if _sha256(folder / _WEIGHTS) != about.weights_sha256:
             raise LatticeError(str(folder), f"The checkpoint is damaged: {_WEIGHTS} was changed.", _REMEDY)
         weights = load_file(folder / _WEIGHTS)
@@ -117,6 +117,11 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
     return Checkpoint(
         network=network.to(device).eval(), training=about.training, manifest=about.manifest, split=about.split
     )
+
+
+def _about(hyper: type[SharedHyperparameters]) -> type[_About[Any]]:
+    """As what the JSON of a model with such hyperparameters is written and read."""
+    return _About[hyper]  # type: ignore[valid-type]
 
 
 def _sha256(path: Path) -> str:

@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
+from lattice_model.baselines.apg import APGHyperparameters
 from lattice_model.baselines.autoint import AutoIntHyperparameters
+from lattice_model.baselines.bst import BSTHyperparameters
 from lattice_model.baselines.dlrm import DLRMHyperparameters
-from lattice_model.baselines.wukong import WukongHyperparameters
 from lattice_model.flops import ModuleCost, measure
-from lattice_model.network.config import Hyperparameters, NetworkConfig
+from lattice_model.models import configure
+from lattice_model.network.config import Hyperparameters
 from tests.lattice_model.factories import make_manifest
 
 MANIFEST = make_manifest(domains=("one",), categorical=3, dense=6, sequences=0, table_size=50)
@@ -29,7 +31,7 @@ def test_dlrm_by_hand() -> None:
     hyper = DLRMHyperparameters(
         dim=4, dense_width=5, dense_tokens=2, task_width=3, bottom_widths=(8,), top_widths=(10,)
     )
-    cost = measure(NetworkConfig[DLRMHyperparameters].from_manifest(MANIFEST, "test", hyper), rows=16)
+    cost = measure(configure(hyper, MANIFEST, "test"), rows=16)
     found = parts(cost.modules)
     dense = 2 * (6 * 4 * 5) + 2 * (6 * 5) * (2 * 4)  # each feature's 4 inputs to 5 units; those to 2 tokens of 4
     bottom = 2 * (3 * 4 * 8 + 8 * 4)  # 2 dense tokens and the domain's
@@ -49,18 +51,15 @@ def test_dlrm_by_hand() -> None:
 
 def test_attention_and_its_projections_by_hand() -> None:
     hyper = AutoIntHyperparameters(dim=4, dense_tokens=2, layers=1, width=6, heads=2, deep_widths=(5,))
-    cost = measure(NetworkConfig[AutoIntHyperparameters].from_manifest(MANIFEST, "test", hyper), rows=16)
+    cost = measure(configure(hyper, MANIFEST, "test"), rows=16)
     projections, attention = 2 * 4 * (6 * 4 * 6), 2 * 2 * (6 * 6 * 6)  # six tokens; scores, then their sums of values
     assert parts(cost.modules)["interacting.0"] == (projections + attention, 4 * 4 * 6, 0)
 
 
 def test_the_model_s_own_operations_are_a_row_of_the_table() -> None:
-    """Lattice's modules hold all of its operations, and the sum over modules is the whole."""
-    for config in (
-        NetworkConfig[Hyperparameters].from_manifest(make_manifest(), "test"),
-        NetworkConfig[WukongHyperparameters].from_manifest(make_manifest(), "test"),
-    ):
-        cost = measure(config, rows=8)
+    """So that the sum over modules is the whole, of BST too, which makes its targets by itself."""
+    for hyper in (Hyperparameters(), APGHyperparameters(), BSTHyperparameters()):
+        cost = measure(configure(hyper, make_manifest(), "test"), rows=8)
         outer = [part for part in cost.modules if "." not in part.module]
         assert sum(part.mflops for part in outer) == pytest.approx(cost.total.mflops)
         assert sum(part.dense_mparams for part in outer) == pytest.approx(cost.total.dense_mparams)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from lattice_model.batch import Batch
 from lattice_model.loader import Loader
-from lattice_model.models import MODELS, build, find_kind, name_of
+from lattice_model.models import MODELS, build, configure, find_kind, name_of
 from lattice_model.network.config import NetworkConfig, SharedHyperparameters
 from lattice_model.network.model import Model
 from lattice_model.supervision.masked_bce import head_targets, masked_bce
@@ -31,11 +32,8 @@ def small(name: str, **changes: float) -> SharedHyperparameters:
     return MODELS[name].hyper.model_validate({"dim": 8, "dense_tokens": 4, "task_width": 8, **changes})
 
 
-def config_of(
-    name: str, manifest: TrainingManifest = MANIFEST, **changes: float
-) -> NetworkConfig[SharedHyperparameters]:
-    hyper = small(name, **changes)
-    return NetworkConfig[type(hyper)].from_manifest(manifest, "test", hyper)  # type: ignore[misc]
+def config_of(name: str, manifest: TrainingManifest = MANIFEST, **changes: float) -> NetworkConfig[Any]:
+    return configure(small(name, **changes), manifest, "test")
 
 
 def made(name: str, manifest: TrainingManifest = MANIFEST) -> Model:

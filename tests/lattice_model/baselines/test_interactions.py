@@ -12,12 +12,13 @@ from lattice_model.baselines.afn import SMALLEST, LogarithmicLayer
 from lattice_model.baselines.apg import AdaptiveLinear, pairwise_interactions
 from lattice_model.baselines.autoint import InteractingLayer
 from lattice_model.baselines.bst import BehaviorTransformer
+from lattice_model.baselines.dcnv2 import DCNv2Hyperparameters
+from lattice_model.baselines.dlrm import DLRMHyperparameters
 from lattice_model.baselines.finalmlp import BilinearFusion
 from lattice_model.baselines.masknet import MaskBlock
 from lattice_model.baselines.wukong import FactorizationMachineBlock, WukongHyperparameters, WukongLayer
 from lattice_model.baselines.xdeepfm import CompressedInteractionNetwork
-from lattice_model.models import MODELS
-from lattice_model.network.config import NetworkConfig
+from lattice_model.models import build, configure
 from tests.lattice_model.factories import make_manifest
 
 Doubles = NDArray[np.float64]
@@ -42,12 +43,14 @@ def weights(module: nn.Module) -> dict[str, Doubles]:
 
 
 def softmax(x: Doubles) -> Doubles:
-    e = np.exp(x - x.max())
-    return e / e.sum()
+    e: Doubles = np.exp(x - x.max())
+    shares: Doubles = e / e.sum()
+    return shares
 
 
 def layer_norm(x: Doubles, weight: Doubles, bias: Doubles) -> Doubles:
-    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * weight + bias
+    standard: Doubles = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+    return standard * weight + bias
 
 
 def same(ours: Tensor, expected: Any) -> None:
@@ -66,7 +69,7 @@ def tokens() -> Tensor:
 
 def test_dlrm_takes_the_dot_product_of_every_pair() -> None:
     manifest = make_manifest(dense=2, categorical=3, sequences=0)
-    model: Any = MODELS["dlrm"].build(NetworkConfig[MODELS["dlrm"].hyper].from_manifest(manifest, "test"))  # type: ignore[name-defined]
+    model: Any = build(configure(DLRMHyperparameters(), manifest, "test"))
     dense_Bd, sparse_BFd = torch.randn(B, 16), torch.randn(B, 3, 16)
     every = [doubles(dense_Bd), *doubles(sparse_BFd).transpose(1, 0, 2)]
     pairs = [(every[i] * every[j]).sum(1) for i in range(4) for j in range(i + 1, 4)]
@@ -77,8 +80,7 @@ def test_dlrm_takes_the_dot_product_of_every_pair() -> None:
 
 def test_dcnv2_crosses_with_the_first_layer() -> None:
     manifest = make_manifest(dense=2, categorical=3, sequences=0)
-    hyper = MODELS["dcnv2"].hyper.model_validate({"layers": 2, "rank": 3, "dim": 4})
-    model: Any = MODELS["dcnv2"].build(NetworkConfig[type(hyper)].from_manifest(manifest, "test", hyper))  # type: ignore[misc]
+    model: Any = build(configure(DCNv2Hyperparameters(layers=2, rank=3, dim=4), manifest, "test"))
     cross, w = noisy(model.cross), weights(model.cross)
     x_BF = torch.randn(B, 24)
     x0 = x = doubles(x_BF)
