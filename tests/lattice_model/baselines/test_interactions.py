@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lattice_model.baselines.afn import SMALLEST, LogarithmicLayer
 from lattice_model.baselines.apg import AdaptiveLinear, pairwise_interactions
 from lattice_model.baselines.autoint import InteractingLayer
-from lattice_model.baselines.bst import BehaviorTransformer
+from lattice_model.baselines.bst import BehaviorTransformer, BSTHyperparameters
 from lattice_model.baselines.dcnv2 import DCNv2Hyperparameters
 from lattice_model.baselines.dlrm import DLRMHyperparameters
 from lattice_model.baselines.finalmlp import BilinearFusion
@@ -215,3 +215,9 @@ def test_bst_lets_the_target_and_the_filled_places_attend() -> None:
     same(module(events, lengths, target), expected)
     with torch.no_grad():  # where torch takes another path
         same(module(events, lengths, target), expected)
+
+
+def test_bst_s_target_is_what_shares_an_id_space_with_the_events() -> None:
+    """Events have ids of ``item_0`` and ``kind``; of the impression's five, the first two are of ``item_0``."""
+    model: Any = build(configure(BSTHyperparameters(), make_manifest(sequences=2), "test"))
+    assert model.target_SC.tolist() == [[1, 1, 0, 0, 0]] * 2
