@@ -26,6 +26,7 @@ COMMANDS = {
     "train": ("Models", "jobs.train", "train"),
     "evaluate": ("Models", "jobs.evaluate", "evaluate"),
     "report": ("Models", "jobs.report", "report"),
+    "flops": ("Models", "jobs.flops", "flops"),
 }
 
 

@@ -41,7 +41,7 @@ def demo(
     with PeakMemory() as memory:
         run_stages(target, STAGES)
         give_back_memory()
-        model = train_model(target, "test", ModelConfig())
+        model = train_model(target, "test", ModelConfig.read())
         metrics = evaluate_model(model, target.space)
         page = write_report(target, model)
     show_metrics(metrics, Console())

@@ -90,7 +90,8 @@ def evaluate(
     models: options.Models = None,
     split: options.SplitName = options.SplitChoice.test,
     model: Annotated[
-        str | None, typer.Option("--model", help="A model's name. Default: the latest of the split.")
+        str | None,
+        typer.Option("--model", help="A trained model, by its folder's name. Default: the latest of the split."),
     ] = None,
     as_json: options.Json = False,
 ) -> None:

@@ -26,6 +26,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
 Models = Annotated[
     Path | None, typer.Option("--models", help="Where models live. Default: in the warehouse, if it is a folder.")
 ]
+ModelKind = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="Which model: lattice, or a baseline such as dlrm. Default: as --config says, or lattice."
+    ),
+]
+ModelSettings = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="YAML with `model`, `training` and `network` settings; a wrong key lists what is allowed."
+    ),
+]
 
 
 class SplitChoice(StrEnum):

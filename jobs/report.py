@@ -87,7 +87,8 @@ def report(
     models: options.Models = None,
     split: options.SplitName = options.SplitChoice.test,
     model: Annotated[
-        str | None, typer.Option("--model", help="A model's name. Default: the latest of the split.")
+        str | None,
+        typer.Option("--model", help="A trained model, by its folder's name. Default: the latest of the split."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The HTML file. Default: beside the model.")] = None,
 ) -> None:

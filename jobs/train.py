@@ -1,11 +1,10 @@
-"""``lattice train``: a Lattice Network on a group's training table."""
+"""``lattice train``: a Lattice Network, or a baseline, on a group's training table."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import torch
-import typer
 from rich.console import Console
 
 from jobs import options
@@ -13,7 +12,7 @@ from jobs.model_config import ModelConfig
 from jobs.models import current_manifest, model_folder, pinned_files, set_latest
 from jobs.target import Target, code_fingerprint, fingerprint
 from lattice_model.loader import Loader, Selection
-from lattice_model.network.config import LatticeConfig
+from lattice_model.models import configure
 from lattice_model.training.log import TrainingLog
 from lattice_model.training.trainer import LOG
 from lattice_model.training.trainer import train as run_training
@@ -22,16 +21,18 @@ from schemas.manifest import Split
 console = Console(stderr=True)
 
 
-def train_model(target: Target, split: Split, config: ModelConfig) -> Path:
+def train_model(target: Target, split: Split, config: ModelConfig[Any]) -> Path:
     """Train on the rows available before the split's cut, unless that very model is there; return its folder."""
     manifest = current_manifest(target)
     code = code_fingerprint("schemas", "lattice_model")
-    name = fingerprint(code, manifest.fingerprint, config.model_dump_json(), split)[:12]
+    name = fingerprint(code, manifest.fingerprint, config.model, config.model_dump_json(), split)[:12]
     folder = model_folder(target, name)
     if (folder / LOG).is_file():
         console.print(f"train: skipped, model {name} is finished (same input, code and configuration)")
     else:
-        console.print(f"train: model {name} on rows available before {manifest.cuts[split]:%Y-%m-%d %H:%M %Z}")
+        console.print(
+            f"train: model {name} ({config.model}) on rows available before {manifest.cuts[split]:%Y-%m-%d %H:%M %Z}"
+        )
         batches = Loader(
             pinned_files(manifest.tables["training"]),
             manifest,
@@ -42,7 +43,7 @@ def train_model(target: Target, split: Split, config: ModelConfig) -> Path:
         )
         run_training(
             config=config.training,
-            network_config=LatticeConfig.from_manifest(manifest, split, config.network, batches.survey.base_rates()),
+            network_config=configure(config.network, manifest, split, batches.survey.base_rates()),
             batches=batches,
             manifest=manifest,
             split=split,
@@ -60,10 +61,8 @@ def train(
     group: options.Group = options.DEFAULT_GROUP,
     models: options.Models = None,
     split: options.SplitName = options.SplitChoice.test,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", help="YAML with `training` and `network` settings; see the defaults with --json."),
-    ] = None,
+    model: options.ModelKind = None,
+    config: options.ModelSettings = None,
     as_json: options.Json = False,
 ) -> None:
     """Train on the rows whose labels were available before the split begins.
@@ -75,9 +74,11 @@ def train(
       lattice train
 
       lattice train --split validation --config wider.yaml
+
+      lattice train --model dlrm
     """
     target = Target.parse(space, warehouse, group, models=models)
-    settings = ModelConfig.read(config)
+    settings = ModelConfig.read(config, model)
     folder = train_model(target, split.value, settings)
     if as_json:
         log = TrainingLog.read(folder / LOG)

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import COMMANDS
+from jobs.model_config import ModelConfig
+from lattice_model.models import MODELS
 from schemas.space_file import load_space
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +26,15 @@ def test_the_space_file_of_the_guide_loads(tmp_path: Path) -> None:
     assert load_space(path).portfolios("all") == (
         ("feed", "click"), ("search", "click"), ("feed", "order"), ("search", "order"),
     )  # fmt: skip
+
+
+def test_the_page_on_models_lists_them_and_its_settings_are_read(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "models.md"
+    assert re.findall(r"^\| `(\w+)` \|", page.read_text(), re.MULTILINE) == list(MODELS)
+    path = tmp_path / "settings.yaml"
+    path.write_text(blocks(page, "yaml")[0])
+    settings = ModelConfig.read(path)
+    assert (settings.model, settings.training.epochs, settings.network.rank) == ("dcnv2", 2, 64)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

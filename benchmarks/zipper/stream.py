@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lattice_model.loading.rows import Arrays
-from lattice_model.network.config import Head, Inputs
+from lattice_model.network.inputs import Head, Inputs
 from schemas.manifest import TrainingManifest
 
 Longs = NDArray[np.int64]

@@ -45,6 +45,8 @@ class CategoricalProcessor(nn.Module):
         ordered = [feature for id_space in sizes for feature in features if feature.id_space == id_space]
         self.tables = EmbeddingBagCollection(tables=tables)
         self.tokens = len(ordered)
+        self.id_spaces = [feature.id_space for feature in ordered]
+        """That of each token."""
         self.dim = dim
         self.present_DC: Tensor
         self.register_buffer("present_DC", presence(ordered, domains), persistent=False)

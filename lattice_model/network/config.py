@@ -1,22 +1,15 @@
-"""What a Lattice Network is built from: its inputs, as a training manifest declares them, and its hyperparameters.
+"""What a model is built from: its inputs, and its hyperparameters.
 
-The configuration is stored beside a checkpoint as JSON and is all that is needed to build the network again.
+The configuration is stored beside a checkpoint as JSON and is all that is needed to build the model again.
 """
 
-from typing import Annotated
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lattice_model.network.inputs import Inputs, inputs_from
 from schemas.errors import LatticeError
-from schemas.manifest import (
-    CategoricalInput,
-    DenseInput,
-    Normaliser,
-    SequenceId,
-    SequenceInput,
-    Split,
-    TrainingManifest,
-)
+from schemas.manifest import Split, TrainingManifest
 
 Positive = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -26,46 +19,11 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Head(_Part):
-    """One output: an objective, or an objective in one of its windows."""
-
-    objective: str
-    window: str | None
-    objective_index: int
-    """Position among the objectives, the columns of ``labels_BO``."""
-    window_index: int
-    """Position among the group's windows, as ``window_B`` counts them; -1 for an immediate objective."""
-
-
-class Inputs(_Part):
-    """The features, domains and heads of a model."""
-
-    domains: tuple[str, ...]
-    categorical: tuple[CategoricalInput, ...]
-    dense: tuple[DenseInput, ...]
-    sequences: tuple[SequenceInput, ...]
-    normalisers: dict[str, Normaliser]
-    """One for each dense feature, by its name."""
-    heads: tuple[Head, ...]
-
-    @model_validator(mode="after")
-    def _tables_agree(self) -> "Inputs":
-        ids: list[CategoricalInput | SequenceId] = [*self.categorical]
-        ids += [part for sequence in self.sequences for part in sequence.ids]
-        sizes = {part.id_space: part.size for part in ids}
-        for part in ids:
-            if sizes[part.id_space] != part.size:
-                raise ValueError(f"the id space '{part.id_space}' has two sizes: {part.size}, {sizes[part.id_space]}")
-        return self
-
-
-class Hyperparameters(_Part):
-    """Widths, depths and rates. The defaults suit a space of some 150 features on a CPU."""
+class SharedHyperparameters(_Part):
+    """What every model has: its feature processors and its heads. Defaults suit some 150 features on a CPU."""
 
     dim: Positive = 16
     """d, the width of every token."""
-    layers: Positive = 2
-    """Backbone layers, a Transformer Block and a Fusion Block each."""
     attention_heads: Positive = 1
     dropout: Probability = 0.1
     id_dropout: dict[str, Probability] = {}
@@ -78,6 +36,25 @@ class Hyperparameters(_Part):
     """K, tokens an event source becomes."""
     event_layers: Positive = 1
     """Attention layers over the events of a source."""
+    task_width: Positive = 32
+    """Hidden units of each head."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.dim % (2 * self.attention_heads):
+            raise LatticeError(
+                "the hyperparameter dim",
+                f"{self.dim} is not a multiple of twice attention_heads ({self.attention_heads}).",
+                "Change either: each attention head has dim / attention_heads channels, which RoPE turns in pairs.",
+            )
+        return self
+
+
+class Hyperparameters(SharedHyperparameters):
+    """Those of the Lattice Network: widths and depths of its backbone."""
+
+    layers: Positive = 2
+    """Backbone layers, a Transformer Block and a Fusion Block each."""
     ffn_width: Positive = 32
     """Hidden units of a Transformer Block's feed-forward network."""
     generated_rank: Positive = 4
@@ -92,30 +69,21 @@ class Hyperparameters(_Part):
     """n_L, tokens out of the Linear Compression Block."""
     dense_residuals: bool = True
     """Whether each Fusion Block also reads the inputs of all earlier ones (DenseNet)."""
-    task_width: Positive = 32
-    """Hidden units of each head."""
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> "Hyperparameters":
-        if self.dim % (2 * self.attention_heads):
-            raise LatticeError(
-                "the hyperparameter dim",
-                f"{self.dim} is not a multiple of twice attention_heads ({self.attention_heads}).",
-                "Change either: each attention head has dim / attention_heads channels, which RoPE turns in pairs.",
-            )
-        return self
 
 
-class LatticeConfig(_Part):
-    """Everything that ``LatticeNetwork`` is built from."""
+H = TypeVar("H", bound=SharedHyperparameters)
+
+
+class NetworkConfig(_Part, Generic[H]):
+    """Everything that a model with hyperparameters H is built from."""
 
     inputs: Inputs
-    hyper: Hyperparameters = Hyperparameters()
+    hyper: H = Field(default_factory=dict, validate_default=True)  # all defaults of H
     base_rates: tuple[float, ...] | None = None
     """The positive rate of each head among its training rows, where its output starts; None for one half."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> "LatticeConfig":
+    def _consistent(self) -> Self:
         if self.base_rates is not None and len(self.base_rates) != len(self.inputs.heads):
             raise ValueError(f"{len(self.base_rates)} base rates for {len(self.inputs.heads)} heads")
         names = [feature.name for feature in self.inputs.categorical]
@@ -133,42 +101,13 @@ class LatticeConfig(_Part):
         cls,
         manifest: TrainingManifest,
         split: Split,
-        hyper: Hyperparameters | None = None,
+        hyper: H | None = None,
         base_rates: tuple[float, ...] | None = None,
-    ) -> "LatticeConfig":
+    ) -> Self:
         """The configuration of a model that trains on the rows before the cut of ``split``."""
-        inputs = inputs_from(manifest, split)
-        return cls(inputs=inputs, hyper=hyper or Hyperparameters(), base_rates=base_rates)
+        given: dict[str, Any] = {"inputs": inputs_from(manifest, split), "base_rates": base_rates}
+        return cls.model_validate(given if hyper is None else {**given, "hyper": hyper})
 
 
-def inputs_from(manifest: TrainingManifest, split: Split) -> Inputs:
-    """The inputs of a model that trains on the rows before the cut of ``split``, normalised by those rows.
-
-    Raises:
-        LatticeError: the manifest has no normaliser for a dense feature in that split.
-    """
-    fitted = manifest.normalisers.get(split, {})
-    missing = [feature.name for feature in manifest.dense if feature.name not in fitted]
-    if missing:
-        raise LatticeError(
-            f"the manifest of {manifest.space}/{manifest.group}",
-            f"It has no normaliser for {', '.join(missing[:5])} in the split '{split}'.",
-            "Build the training table again for that split.",
-        )
-    objectives = [objective.name for objective in manifest.objectives]
-    return Inputs(
-        domains=manifest.domains,
-        categorical=manifest.categorical,
-        dense=manifest.dense,
-        sequences=manifest.sequences,
-        normalisers={feature.name: fitted[feature.name] for feature in manifest.dense},
-        heads=tuple(
-            Head(
-                objective=objective,
-                window=window,
-                objective_index=objectives.index(objective),
-                window_index=-1 if window is None else manifest.windows.index(window),
-            )
-            for objective, window in manifest.heads()
-        ),
-    )
+LatticeConfig = NetworkConfig[Hyperparameters]
+"""Everything that ``LatticeNetwork`` is built from."""

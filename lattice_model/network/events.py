@@ -1,65 +1,39 @@
 """Event sequences through an attention-based event model (paper 3.3.1; M3C 3.1.2).
 
-Shapes: B impressions, N events of a source, I id fields, E number fields, K outputs, S tokens of all sources,
-D domains, d width of a token.
+Shapes: B impressions, N events of a source, K outputs, S tokens of all sources, d width of a token.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torchrec.modules.embedding_configs import EmbeddingConfig
-from torchrec.modules.embedding_modules import EmbeddingCollection
-from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from lattice_model.batch import SequenceBatch
 from lattice_model.network.attention import Attention
+from lattice_model.network.event_embedding import EventEmbedder
 from lattice_model.network.normalisation import RMSNorm
-from lattice_model.network.presence import presence
-from lattice_model.network.scaling import signed_log
 from schemas.manifest import SequenceInput
-
-AGE = "age"
-"""The number field that holds an event's age in days; it is also coded by log-spaced buckets."""
-AGE_BUCKETS = 32
-_HOUR, _THREE_YEARS = 1 / 24, 1096.0
 
 
 class EventModel(nn.Module):
-    """One source: events embedded, contextualised by self-attention with RoPE, read out by K learned queries.
+    """One source: events contextualised by self-attention with RoPE, read out by K learned queries.
 
-    An event is the sum of its ids' embeddings, a linear image of its numbers' signed logs and, if the source has
-    ``age``, its age bucket's embedding. Padding is never attended to; a source without events gives zeros.
+    Padding is never attended to; a source without events gives zeros.
     """
 
-    def __init__(self, *, numbers: Sequence[str], dim: int, heads: int, layers: int, outputs: int) -> None:
+    def __init__(self, *, dim: int, heads: int, layers: int, outputs: int) -> None:
         super().__init__()
-        self.age_field = numbers.index(AGE) if AGE in numbers else None
-        self.numbers = nn.Linear(len(numbers), dim, bias=False) if numbers else None
-        if self.age_field is not None:
-            self.age = nn.Embedding(AGE_BUCKETS, dim)
-            nn.init.normal_(self.age.weight, std=0.1)
-            bounds = torch.logspace(math.log10(_HOUR), math.log10(_THREE_YEARS), AGE_BUCKETS - 1)
-            self.age_bounds: Tensor
-            self.register_buffer("age_bounds", bounds, persistent=False)
         self.norms = nn.ModuleList(RMSNorm(dim) for _ in range(layers))
         self.attentions = nn.ModuleList(Attention(dim=dim, heads=heads, rotary=True) for _ in range(layers))
         self.queries_Kd = nn.Parameter(torch.randn(outputs, dim))
         self.readout_norm = RMSNorm(dim)
         self.readout = Attention(dim=dim, heads=heads, rotary=False)
 
-    def forward(self, ids_BNd: Tensor, dense_BNE: Tensor, lengths_B: Tensor) -> Tensor:
-        """Return (B, K, d); ``ids_BNd`` is the sum of the embeddings of an event's ids."""
-        filled_BN = torch.arange(ids_BNd.shape[1], device=lengths_B.device) < lengths_B[:, None]
+    def forward(self, events_BNd: Tensor, lengths_B: Tensor) -> Tensor:
+        """Return (B, K, d)."""
+        filled_BN = torch.arange(events_BNd.shape[1], device=lengths_B.device) < lengths_B[:, None]
         some_B = lengths_B > 0
         visible_BN = filled_BN | ~some_B[:, None]  # attention needs a key; what an empty row gives is zeroed below
-        events_BNd = ids_BNd
-        if self.numbers is not None:
-            events_BNd = events_BNd + self.numbers(signed_log(dense_BNE))
-        if self.age_field is not None:
-            age_BN = dense_BNE[..., self.age_field].contiguous()
-            events_BNd = events_BNd + self.age(torch.bucketize(age_BN, self.age_bounds))
         for norm, attention in zip(self.norms, self.attentions, strict=True):
             normed_BNd = norm(events_BNd)
             events_BNd = events_BNd + attention(normed_BNd, normed_BNd, visible_BN)
@@ -68,11 +42,7 @@ class EventModel(nn.Module):
 
 
 class SequenceProcessor(nn.Module):
-    """O_s: the outputs of every source's event model, one after the other; zero where the domain lacks the source.
-
-    Ids are looked up in one TorchRec collection, a table an id space. These tables are the events' own: the same id
-    means different things as the subject of an impression and as a past event.
-    """
+    """O_s: the outputs of every source's event model, one after the other; zero where the domain lacks the source."""
 
     def __init__(
         self,
@@ -85,64 +55,20 @@ class SequenceProcessor(nn.Module):
         outputs: int,
     ) -> None:
         super().__init__()
-        self.names = [source.name for source in sources]
-        self.keys = [[f"{source.name}.{part.field}" for part in source.ids] for source in sources]
         self.tokens = outputs * len(sources)
         self.dim = dim
-        sizes = {part.id_space: part.size for source in sources for part in source.ids}
-        self.tables = EmbeddingCollection(
-            tables=[
-                EmbeddingConfig(
-                    name=id_space,
-                    num_embeddings=size,
-                    embedding_dim=dim,
-                    feature_names=[
-                        key
-                        for source, keys in zip(sources, self.keys, strict=True)
-                        for part, key in zip(source.ids, keys, strict=True)
-                        if part.id_space == id_space
-                    ],
-                )
-                for id_space, size in sizes.items()
-            ]
-        )
-        self.models = nn.ModuleList(
-            EventModel(
-                numbers=[part.field for part in source.dense], dim=dim, heads=heads, layers=layers, outputs=outputs
-            )
-            for source in sources
-        )
-        self.present_DS: Tensor
-        self.register_buffer("present_DS", presence(sources, domains), persistent=False)
+        self.events = EventEmbedder(sources=sources, domains=domains, dim=dim)
+        self.models = nn.ModuleList(EventModel(dim=dim, heads=heads, layers=layers, outputs=outputs) for _ in sources)
 
     def forward(self, sequences: dict[str, SequenceBatch], domain_B: Tensor) -> Tensor:
         """Return (B, S, d)."""
-        present_BS = self.present_DS[domain_B]
-        if not self.names:
-            return present_BS[..., None].expand(-1, -1, self.dim)
-        batches = [sequences[name] for name in self.names]
-        embedded = self._look_up(batches)
-        outputs = [
-            model(ids_BNd, batch.dense_BNE, batch.lengths_B * present_B.long())
-            for model, ids_BNd, batch, present_B in zip(
-                self.models, embedded, batches, present_BS.unbind(1), strict=True
-            )
-        ]
-        return torch.cat(outputs, dim=1)
-
-    @torch.compiler.disable  # as in CategoricalProcessor
-    def _look_up(self, batches: Sequence[SequenceBatch]) -> list[Tensor]:
-        """For each source (B, N, d), its id fields' embeddings added up; places of padding included."""
-        ids = [part_BN for batch in batches for part_BN in batch.ids_BNI.unbind(-1)]
-        lengths = [torch.full((len(part_BN),), part_BN.shape[1], device=part_BN.device) for part_BN in ids]
-        found = self.tables(
-            KeyedJaggedTensor(
-                keys=[key for keys in self.keys for key in keys],
-                values=torch.cat([part_BN.reshape(-1) for part_BN in ids]),
-                lengths=torch.cat(lengths),
-            )
+        embedded = self.events(sequences, domain_B)
+        if not embedded:
+            return torch.zeros(len(domain_B), 0, self.dim, device=domain_B.device)
+        return torch.cat(
+            [
+                model(events_BNd, lengths_B)
+                for model, (events_BNd, lengths_B) in zip(self.models, embedded, strict=True)
+            ],
+            dim=1,
         )
-        return [
-            torch.stack([found[key].values().view(*batch.ids_BNI.shape[:2], self.dim) for key in keys]).sum(0)
-            for keys, batch in zip(self.keys, batches, strict=True)
-        ]

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lattice_model.network.config import Head
+from lattice_model.network.inputs import Head
 
 Balance = Literal["labels", "heads"]
 

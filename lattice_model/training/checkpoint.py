@@ -8,13 +8,16 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from lattice_model.network import LatticeConfig, LatticeNetwork
+from lattice_model.models import find_kind, name_of
+from lattice_model.network.config import H, NetworkConfig, SharedHyperparameters
+from lattice_model.network.model import Model
 from lattice_model.training.config import TrainingConfig
 from schemas.errors import LatticeError
 from schemas.manifest import Split, TrainingManifest
@@ -24,12 +27,20 @@ _ABOUT = "checkpoint.json"
 _REMEDY = "Train again, or give the folder of another checkpoint."
 
 
-class _About(BaseModel):
+class _Name(BaseModel):
+    """What says how the rest is to be read."""
+
+    model: str
+
+
+class _About(BaseModel, Generic[H]):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    model: str
+    """As ``lattice_model.models`` names it."""
     split: Split
     weights_sha256: str
-    network: LatticeConfig
+    network: NetworkConfig[H]
     training: TrainingConfig
     manifest: TrainingManifest
 
@@ -38,7 +49,7 @@ class _About(BaseModel):
 class Checkpoint:
     """A trained network and what it was trained on: the rows available before ``manifest.cuts[split]``."""
 
-    network: LatticeNetwork
+    network: Model
     training: TrainingConfig
     manifest: TrainingManifest
     split: Split
@@ -56,10 +67,12 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     try:
         unfinished.mkdir(parents=True)
         save_file(weights, unfinished / _WEIGHTS)
-        about = _About(
+        config = checkpoint.network.config
+        about = _about(type(config.hyper))(
+            model=name_of(config.hyper),
             split=checkpoint.split,
             weights_sha256=_sha256(unfinished / _WEIGHTS),
-            network=checkpoint.network.config,
+            network=config,
             training=checkpoint.training,
             manifest=checkpoint.manifest,
         )
@@ -87,12 +100,14 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
     if not (folder / _ABOUT).is_file() or not (folder / _WEIGHTS).is_file():
         raise LatticeError(str(folder), "There is no checkpoint here.", _REMEDY)
     try:
-        about = _About.model_validate_json((folder / _ABOUT).read_text(encoding="utf-8"))
+        text = (folder / _ABOUT).read_text(encoding="utf-8")
+        kind = find_kind(_Name.model_validate_json(text).model, str(folder))
+        about = _about(kind.hyper).model_validate_json(text)
         if _sha256(folder / _WEIGHTS) != about.weights_sha256:
             raise LatticeError(str(folder), f"The checkpoint is damaged: {_WEIGHTS} was changed.", _REMEDY)
         weights = load_file(folder / _WEIGHTS)
         with torch.random.fork_rng():  # the initial weights, overwritten at once, leave the caller's draws alone
-            network = LatticeNetwork(about.network)
+            network = kind.build(about.network)
         network.load_state_dict(weights)
     except (OSError, UnicodeDecodeError, ValidationError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
@@ -102,6 +117,11 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
     return Checkpoint(
         network=network.to(device).eval(), training=about.training, manifest=about.manifest, split=about.split
     )
+
+
+def _about(hyper: type[SharedHyperparameters]) -> type[_About[Any]]:
+    """As what the JSON of a model with such hyperparameters is written and read."""
+    return _About[hyper]  # type: ignore[valid-type]
 
 
 def _sha256(path: Path) -> str:

@@ -38,6 +38,8 @@ class TrainingLog(_Log):
 
     space: str
     group: str
+    network: str
+    """Which model, as ``lattice_model.models`` names it."""
     split: Split
     """The split that the model may be evaluated on: it was trained on rows available before ``cuts[split]``."""
     fingerprint: str

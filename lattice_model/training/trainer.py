@@ -5,7 +5,7 @@ Shapes: B impressions, H heads.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from rich.console import Console
@@ -16,7 +16,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from lattice_model.batch import Batch
 from lattice_model.loading.rows import Loaded
-from lattice_model.network import LatticeConfig, LatticeNetwork
+from lattice_model.models import build, name_of
+from lattice_model.network.config import NetworkConfig
+from lattice_model.network.model import Model
 from lattice_model.supervision.masked_bce import HeadLosses, head_targets, masked_bce
 from lattice_model.training.checkpoint import Checkpoint, save
 from lattice_model.training.config import TrainingConfig
@@ -45,7 +47,7 @@ class BatchSource(Protocol):
 def train(
     *,
     config: TrainingConfig,
-    network_config: LatticeConfig,
+    network_config: NetworkConfig[Any],
     batches: BatchSource,
     manifest: TrainingManifest,
     split: Split,
@@ -53,7 +55,7 @@ def train(
     device: torch.device | str = "cpu",
     console: Console | None = None,
 ) -> TrainingLog:
-    """Train a network on rows available before ``manifest.cuts[split]``, and fill ``folder`` as said above.
+    """Train a model on rows available before ``manifest.cuts[split]``, and fill ``folder`` as said above.
 
     The same arguments give the same weights, bit for bit on one CPU with as many threads. Progress goes to
     ``console`` (default: standard error).
@@ -74,7 +76,7 @@ def train(
     )
     with torch.random.fork_rng(), recorder:
         torch.manual_seed(config.seed)
-        network = LatticeNetwork(network_config).to(device).train()
+        network = build(network_config).to(device).train()
         step = _Step(network, config, steps, device)
         for epoch in range(config.epochs):
             for loaded in recorder.waiting(batches.epoch(epoch)):
@@ -86,6 +88,7 @@ def train(
         log = TrainingLog(
             space=manifest.space,
             group=manifest.group,
+            network=name_of(network_config.hyper),
             split=split,
             fingerprint=manifest.fingerprint,
             tables=manifest.tables,
@@ -109,7 +112,7 @@ def train(
 class _Step:
     """One update of a network's parameters."""
 
-    def __init__(self, network: LatticeNetwork, config: TrainingConfig, steps: int, device: torch.device) -> None:
+    def __init__(self, network: Model, config: TrainingConfig, steps: int, device: torch.device) -> None:
         self._heads = network.config.inputs.heads
         self._dense = dense_parameters(network)
         self._config = config

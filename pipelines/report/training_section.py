@@ -126,6 +126,7 @@ def _line(
 
 def _settings_table(log: Log) -> Table:
     facts = {
+        "Model": log["network"],
         "Rows": formats.count(log["rows"]),
         "Steps": formats.count(log["steps"]),
         "Time": formats.seconds(log["seconds"]),

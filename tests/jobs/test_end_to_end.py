@@ -119,6 +119,21 @@ def test_the_model_learned_who_likes_what(video: Video) -> None:
     assert portfolios["feed", "click"]["auc"] > 0.6
 
 
+def test_a_baseline_is_trained_evaluated_and_counted(video: Video, tmp_path: Path) -> None:
+    folders = (*video.options, "--models", tmp_path)
+    trained = json.loads(lattice("train", *folders, "--model", "dlrm", "--json").stdout)
+    assert trained["network"] == "dlrm"
+    metrics = json.loads(lattice("evaluate", *folders, "--json").stdout)
+    assert metrics["model"] == trained["model"]
+    cost = json.loads(lattice("flops", *video.options, "--model", "dlrm", "--json").stdout)
+    assert round(cost["total"]["dense_mparams"] * 1e6) == trained["dense_parameters"]
+    assert round(cost["total"]["embedding_mparams"] * 1e6) == trained["embedding_parameters"]
+    assert cost["total"]["mflops"] > 0
+    unknown = lattice("train", *video.options, "--model", "rival")
+    assert unknown.returncode == 2
+    assert "Known: lattice, afn" in unknown.stderr
+
+
 def test_labels_agree_with_an_independent_computation(video: Video) -> None:
     """By pandas, straight from the files: which search impressions were followed by a subscription in time."""
     import pandas as pd

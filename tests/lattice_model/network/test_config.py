@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from lattice_model.network.config import Hyperparameters, LatticeConfig, inputs_from
+from lattice_model.network.config import Hyperparameters, LatticeConfig
+from lattice_model.network.inputs import inputs_from
 from schemas.errors import LatticeError
 from tests.lattice_model.factories import make_manifest
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lattice_model.network.config import inputs_from
+from lattice_model.network.inputs import inputs_from
 from lattice_model.supervision.masked_bce import Balance, head_targets, masked_bce
 from tests.lattice_model.factories import make_batch, make_manifest
 

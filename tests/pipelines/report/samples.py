@@ -185,6 +185,7 @@ def training_log() -> dict[str, Any]:
     log = TrainingLog(
         space="complete_journey",
         group="all",
+        network="lattice",
         split="test",
         fingerprint="0fc4a90e5d7b31f8",
         tables=_tables(),
