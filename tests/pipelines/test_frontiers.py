@@ -123,7 +123,7 @@ def test_a_circle_is_cut_where_the_sum_says_so() -> None:
 
 
 def test_an_exact_task_decides_between_equals_alone() -> None:
-    """Importance with an error of 1, and a cost without: cheap does not beat what is more important, if within noise."""
+    """Importance with an error of 1, and a cost without: cheap does not beat more important, if within noise."""
     importance, errors = [[5, -1], [5.5, -3], [5, -3]], np.array([[1, 0]] * 3)
     assert pareto_frontiers(importance, standard_errors=errors, z=1).tolist() == [1, 1, 2]
 
