@@ -94,8 +94,8 @@ def page(result: Frontiers) -> str:
     lines = [
         "# Pareto frontiers of features",
         "",
-        f"{result.features:,} features with independent normal importances (seed {result.seed}). Sizes are those of the "
-        f"first three frontiers; with noise: every importance has a standard error of {_ERROR}, and z is 2. By "
+        f"{result.features:,} features with independent normal importances (seed {result.seed}). Sizes are those of "
+        f"the first three frontiers; with noise: every importance has a standard error of {_ERROR}, and z is 2. By "
         "`python -m benchmarks.pareto`.",
         "",
         "| tasks | frontiers | sizes | with noise: frontiers | sizes | ranks |",
@@ -110,8 +110,8 @@ def page(result: Frontiers) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
-        "Seconds: `pareto_select` as a whole, the ranks by moocore alone, by comparing every two features without noise "
-        "and with it, and by a table of who dominates whom.",
+        "Seconds: `pareto_select` as a whole, the ranks by moocore alone, by comparing every two features without "
+        "noise and with it, and by a table of who dominates whom.",
         "",
         "| tasks | pareto_select | moocore | pairs | pairs with noise | table |",
         "| ---: | ---: | ---: | ---: | ---: | ---: |",

@@ -44,7 +44,7 @@ def pareto_frontiers(importance: ArrayLike, *, standard_errors: ArrayLike | None
     noise_FN = z * checked_errors(standard_errors, importance_FN, z)
     if noise_FN.any() or importance_FN.shape[1] > _MOOCORE_TASKS:
         return frontiers_by_pairs(importance_FN, noise_FN)
-    # moocore 0.3.2 may crash on infinities; places keep the order and have none.
+    # moocore 0.3.2 crashes on some infinities in three columns; places keep the order and have none.
     ranks_F = moocore.pareto_rank(_places(importance_FN).astype(np.float64), maximise=True)
     return np.asarray(ranks_F, dtype=np.int64) + 1
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from optuna.study._multi_objective import _fast_non_domination_rank
 
 from pipelines.frontiers import Floats, Ints, frontiers_by_pairs, pareto_frontiers
@@ -29,7 +29,7 @@ def noisy_tables(draw: st.DrawFn) -> tuple[Floats, Floats]:
     return importance, np.where(exact, 0.0, errors)
 
 
-def dominates(importance: Floats, noise: Floats | None = None, rounding: float = 0.0) -> np.ndarray:
+def dominates(importance: Floats, noise: Floats | None = None, rounding: float = 0.0) -> NDArray[np.bool_]:
     """[a, b]: whether a dominates b, cell by cell as the docstring says; sums closer than ``rounding`` are unsure.
 
     With a positive ``rounding`` unsure pairs count, with a negative one they do not.
@@ -51,7 +51,7 @@ def dominates(importance: Floats, noise: Floats | None = None, rounding: float =
     return found
 
 
-def peeled(dominating: np.ndarray) -> Ints:
+def peeled(dominating: NDArray[np.bool_]) -> Ints:
     """Frontier by frontier: what nothing that is left dominates."""
     frontiers = np.zeros(len(dominating), dtype=np.int64)
     while (left := frontiers == 0).any():
@@ -124,7 +124,7 @@ def test_a_circle_is_cut_where_the_sum_says_so() -> None:
 
 def test_an_exact_task_decides_between_equals_alone() -> None:
     """Importance with an error of 1, and a cost without: cheap does not beat more important, if within noise."""
-    importance, errors = [[5, -1], [5.5, -3], [5, -3]], np.array([[1, 0]] * 3)
+    importance, errors = np.array([[5, -1], [5.5, -3], [5, -3]]), np.array([[1, 0]] * 3)
     assert pareto_frontiers(importance, standard_errors=errors, z=1).tolist() == [1, 1, 2]
 
 

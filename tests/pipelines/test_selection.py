@@ -19,7 +19,7 @@ FIVE = np.array([[9.0, 1], [2, 8], [2, 1], [1, 1], [-5, 0]])
 
 def test_axes_hold_what_is_above_noise_and_turned_criteria() -> None:
     axes = comparison_axes(
-        [[5.0, 1], [-9, 2], [1.9, -3]],
+        np.array([[5.0, 1], [-9, 2], [1.9, -3]]),
         standard_errors=np.ones((3, 2)),
         z=1.5,
         criteria=[
@@ -33,9 +33,10 @@ def test_axes_hold_what_is_above_noise_and_turned_criteria() -> None:
 
 
 def test_an_importance_at_its_noise_shows_nothing() -> None:
-    axes = comparison_axes([[2.0], [2.1], [-3], [0]], standard_errors=np.ones((4, 1)), z=2)
+    importance = np.array([[2.0], [2.1], [-3], [0]])
+    axes = comparison_axes(importance, standard_errors=np.ones((4, 1)), z=2)
     assert axes.useful.tolist() == [1]
-    assert comparison_axes([[2.0], [2.1], [-3], [0]]).useful.tolist() == [0, 1]
+    assert comparison_axes(importance).useful.tolist() == [0, 1]
 
 
 def test_a_cheap_useless_feature_is_on_no_frontier() -> None:
@@ -59,10 +60,10 @@ def test_a_target_beyond_what_is_useful_is_not_filled_but_said() -> None:
 
 def test_noise_decides_who_competes_and_who_wins() -> None:
     """Without errors all three are on the first frontier; the last is luck, the second within noise of the first."""
-    importance = [[9.0, 5, 0], [8, 5.5, 0], [0, 0, 1]]
+    importance = np.array([[9.0, 5, 0], [8, 5.5, 0], [0, 0, 1]])
     assert select(importance, 3, 0).frontier_of.tolist() == [1, 1, 1]
     assert select(importance, 2, 0, standard_errors=np.ones((3, 3)), z=2).frontier_of.tolist() == [1, 1, 0]
-    importance[0][0] = 12
+    importance[0, 0] = 12
     assert select(importance, 2, 0, standard_errors=np.ones((3, 3)), z=2).frontier_of.tolist() == [1, 2, 0]
 
 
