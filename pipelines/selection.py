@@ -49,9 +49,9 @@ def comparison_axes(
 ) -> Axes:
     """The axes on which useful features compete.
 
-    An importance that is not more than z of its standard errors above 0 shows nothing: it counts as 0, without error,
-    a negative one too. A feature without any other is useless, and no criterion makes up for that. Without standard
-    errors every importance above 0 counts.
+    A feature is useful if on some task its importance is more than z of its standard errors above 0 (without standard
+    errors: above 0). No criterion makes up for not being. A negative importance counts as 0. One within its noise stays
+    what it is, with its error: were it exactly 0, a lucky one beside it would seem clearly better.
 
     Args:
         importance: (F, N), larger is better, 0 is worth nothing.
@@ -64,10 +64,9 @@ def comparison_axes(
     """
     importance_FN = checked_importance(importance)
     errors_FN = checked_errors(standard_errors, importance_FN, z)
-    shows_FN = importance_FN > z * errors_FN
-    useful = np.flatnonzero(shows_FN.any(1))
-    columns = [np.where(shows_FN, importance_FN, 0.0), *(_column(c, len(importance_FN)) for c in criteria)]
-    errors = [np.where(shows_FN, errors_FN, 0.0), np.zeros((len(importance_FN), len(criteria)))]
+    useful = np.flatnonzero((importance_FN > z * errors_FN).any(1))
+    columns = [np.maximum(importance_FN, 0.0), *(_column(c, len(importance_FN)) for c in criteria)]
+    errors = [errors_FN, np.zeros((len(importance_FN), len(criteria)))]
     return Axes(useful=useful, values=np.hstack(columns)[useful], standard_errors=np.hstack(errors)[useful])
 
 

@@ -28,11 +28,11 @@ def test_axes_hold_what_is_above_noise_and_turned_criteria() -> None:
         ],
     )
     assert axes.useful.tolist() == [0, 1, 2]
-    assert axes.values.tolist() == [[5, 0, -7, 0.5], [0, 2, -8, 1], [1.9, 0, 0, 1]]
-    assert axes.standard_errors.tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]]
+    assert axes.values.tolist() == [[5, 1, -7, 0.5], [0, 2, -8, 1], [1.9, 0, 0, 1]]
+    assert axes.standard_errors.tolist() == [[1, 1, 0, 0]] * 3
 
 
-def test_an_importance_at_its_noise_shows_nothing() -> None:
+def test_an_importance_at_its_noise_is_not_useful() -> None:
     importance = np.array([[2.0], [2.1], [-3], [0]])
     axes = comparison_axes(importance, standard_errors=np.ones((4, 1)), z=2)
     assert axes.useful.tolist() == [1]
