@@ -22,9 +22,7 @@ TimeZone = Annotated[str, typer.Option("--time-zone", help="Of times that have n
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
 
 
-def init(
-    files: Files, out: Out = None, name: Name = None, time_zone: TimeZone = "UTC", force: Force = False
-) -> None:
+def init(files: Files, out: Out = None, name: Name = None, time_zone: TimeZone = "UTC", force: Force = False) -> None:
     """Look at your tables and write a first space file, with everything that was guessed or is to be asked as comments.
 
     A part of each table is read; no Spark is started.
@@ -46,7 +44,9 @@ def init(
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise LatticeError(
-            str(out), f"The file cannot be written: {error.strerror or error}.", "Give a path in a folder that is there."
+            str(out),
+            f"The file cannot be written: {error.strerror or error}.",
+            "Give a path in a folder that is there.",
         ) from error
     asked = text.count("question: ")
     print(f"{out}: {asked} questions. Answer them, then: lattice plan --space {out}")

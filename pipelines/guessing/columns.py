@@ -154,7 +154,7 @@ def _timed(numbers: Column) -> Column:
             moments = pc.divide(numbers.values, scale).cast(pa.timestamp("s")).cast(pa.timestamp("us")).cast(_MOMENT)
             return Column(numbers.name, "timestamp", moments, numbers.texts, numbers.found, unit=unit)
     # A log whose clock starts at some day 0.
-    if 0 <= ends["min"] and 2 * 86_400 <= ends["max"] < _FIRST:
+    if ends["min"] >= 0 and 2 * 86_400 <= ends["max"] < _FIRST:
         moments = numbers.values.cast(pa.timestamp("s")).cast(pa.timestamp("us")).cast(_MOMENT)
         return Column(numbers.name, "timestamp", moments, numbers.texts, numbers.found, unit="seconds")
     return numbers

@@ -3,19 +3,20 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.guessing import entries
 from pipelines.guessing.columns import Column
-from pipelines.guessing.draft import Declared, Draft, Named, Objective
-from pipelines.guessing.features import Features, declared, is_categorical, renamed, types, usable
+from pipelines.guessing.draft import Declared, Draft, File, Named, Objective
+from pipelines.guessing.features import CODES, Features, declared, is_categorical, renamed, types, usable
 from pipelines.guessing.labels import Label, is_answer, labels
-from pipelines.guessing.names import VALUE, is_id, plain, says, words
+from pipelines.guessing.names import FEEDBACK, VALUE, is_id, plain, says, words
 from pipelines.guessing.objectives import from_label, objective
 from pipelines.guessing.roles import Facts, Roles, assign
 from pipelines.guessing.samples import Sample
@@ -40,11 +41,7 @@ def draft(samples: Sequence[Sample], name: str, folder: Path, zone: str) -> Draf
     found = {log.name: labels(log) for log in shown}
     derived = [label for log in shown for label in found[log.name]] if not roles.feedback else []
     if not roles.feedback and not derived:
-        raise LatticeError(
-            ", ".join(str(sample.path) for sample in samples),
-            "No table says what users did with what they saw.",
-            "Give a table of clicks, orders or the like, with user, item and time; or name a column of 0 and 1 'clicked'.",
-        )
+        raise _no_feedback(shown)
     first, last = _range(shown)
     longest = (last - first) / 4
     features = Features()
@@ -57,13 +54,16 @@ def draft(samples: Sequence[Sample], name: str, folder: Path, zone: str) -> Draf
     _add_hours(features, shown, zone)
     attributes = [_attributes(facts, features, folder) for facts in roles.attributes]
     events = [_events(log, folder) for log in [*(a.table for a in roles.feedback), *(log for log, _ in roles.events)]]
+    events += [_answers(label, one.file) for label, one in zip(derived, objectives[len(roles.feedback) :], strict=True)]
     windows = tuple(sorted({w for one in objectives for w in one.windows}, key=parse_duration))
-    splits = guess_splits(*_days(first, last, objectives, zone), max(map(parse_duration, windows), default=timedelta(0)))
+    splits = guess_splits(
+        *_days(first, last, objectives, zone), max(map(parse_duration, windows), default=timedelta(0))
+    )
     doubt = (f"question: {splits.doubt}.",) if splits.doubt else ()
     return Draft(
         name=name,
         read=tuple(f"{entries.relative(s.path, folder)} ({s.extent})" for s in samples),
-        time_zone=Named(name="time_zone", value=zone, notes=_zone_notes(tables_times(shown, roles), zone)),
+        time_zone=Named(name="time_zone", value=zone, notes=_zone_notes(_times(shown, roles), zone)),
         left_out=tuple(f"left out: {table.name}, because {why}." for table, why in roles.left_out),
         id_spaces=features.id_spaces,
         domains=domains,
@@ -77,13 +77,30 @@ def draft(samples: Sequence[Sample], name: str, folder: Path, zone: str) -> Draf
         validation=splits.validation,
         test=splits.test,
         splits_notes=(
-            "guessed: the last days whose labels are complete in the longest window, which also lies between the two.",
+            f"guessed: the last days whose labels are complete{', with the longest window between' if windows else ''}.",
             *doubt,
         ),
     )
 
 
-def tables_times(shown: Sequence[Log], roles: Roles) -> list[Column]:
+def _no_feedback(shown: Sequence[Log]) -> LatticeError:
+    for log in shown:
+        for column in usable(log.others)[0]:
+            values = column.ids.to_pylist() if is_categorical(column) else []
+            if len(values) <= CODES and any(says(value, FEEDBACK) for value in values):
+                return LatticeError(
+                    str(log.sample.path),
+                    f"Its column '{column.name}' tells impressions from feedback ({entries.listed(sorted(values))}).",
+                    "Write the rows of each value as a table of its own, named after it, and give all of them.",
+                )
+    return LatticeError(
+        ", ".join(str(log.sample.path) for log in shown),
+        "No table says what users did with what they saw.",
+        "Give a table of clicks, orders or the like with user, item and time; or call a column of 0 and 1 'clicked'.",
+    )
+
+
+def _times(shown: Sequence[Log], roles: Roles) -> list[Column]:
     return [log.time for log in [*shown, *(a.table for a in roles.feedback), *(log for log, _ in roles.events)]]
 
 
@@ -95,12 +112,9 @@ def _range(shown: Sequence[Log]) -> tuple[datetime, datetime]:
 def _days(first: datetime, last: datetime, objectives: Sequence[Objective], zone: str) -> tuple[date, date]:
     """The first local day of impressions, and the last whose labels are all complete."""
     local = ZoneInfo(zone)
-    complete = [
-        one.observed[1] - max(map(parse_duration, one.windows), default=timedelta(0)) for one in objectives
-    ]
+    complete = [one.observed[1] - max(map(parse_duration, one.windows), default=timedelta(0)) for one in objectives]
     ends = min(complete).astimezone(local)
-    whole = ends.date() if ends.timetz().replace(tzinfo=None) == time.max else ends.date() - timedelta(days=1)
-    return first.astimezone(local).date(), min(whole, last.astimezone(local).date())
+    return first.astimezone(local).date(), min(ends.date() - timedelta(days=1), last.astimezone(local).date())
 
 
 def _zone_notes(times: Sequence[Column], zone: str) -> tuple[str, ...]:
@@ -114,7 +128,9 @@ def _zone_notes(times: Sequence[Column], zone: str) -> tuple[str, ...]:
     return ("question: is this the zone of hours and weekdays, and of the splits' days?",)
 
 
-def _domains(roles: Roles, derived: Sequence[Label], folder: Path) -> tuple[list[Declared], dict[str, dict[str, Column]]]:
+def _domains(
+    roles: Roles, derived: Sequence[Label], folder: Path
+) -> tuple[list[Declared], dict[str, dict[str, Column]]]:
     """The domains, and the columns of each that become features, under the names that they are declared by."""
     keyed = {label.log.name: label for label in derived if label.impressions_path}
     domains, kept, kinds = [], {}, dict[str, ColumnType]()
@@ -129,13 +145,15 @@ def _domains(roles: Roles, derived: Sequence[Label], folder: Path) -> tuple[list
         file = entries.impressions_file(log, folder)
         if log.name in keyed:
             label = keyed[log.name]
-            notes = ("question: this table has no key of its own; the command below writes it again with one.",)
-            file = replace(file, path=label.impressions_path, format=label.ending, notes=(*notes, *_but(file.notes)))
+            asked = "question: this table has no key of its own; the command below writes it again with one."
+            file = replace(file, path=label.impressions_path, format=label.ending, notes=(asked, *_but(file.notes)))
         notes = [f"guessed: these are impressions, because {why}."]
         notes += [f"left out: {', '.join(out)}."] if out else []
         if answers:
             told = entries.listed([c.name for c in answers])
-            notes.append(f"left out: {told}, known only after the impression, as the name says; an answer is no feature.")
+            notes.append(
+                f"left out: {told}, known only after the impression, as the name says; an answer is no feature."
+            )
         domains.append(
             Declared(
                 name=log.name,
@@ -153,7 +171,11 @@ def _but(notes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _add_ids(features: Features, roles: Roles) -> None:
-    logs = [*(log for log, _ in roles.impressions), *(a.table for a in roles.feedback), *(log for log, _ in roles.events)]
+    logs = [
+        *(log for log, _ in roles.impressions),
+        *(a.table for a in roles.feedback),
+        *(log for log, _ in roles.events),
+    ]
     for of, columns in (("user_id", [log.user for log in logs]), ("item_id", [log.item for log in logs])):
         keys = [facts.key for facts in roles.attributes if facts.of == of]
         features.add_ids(_entity(columns[0].name), {"column": of}, [*columns, *keys])
@@ -176,7 +198,8 @@ def _add_columns(features: Features, kept: dict[str, dict[str, Column]], domains
 
 def _add_hours(features: Features, shown: Sequence[Log], zone: str) -> None:
     """Hour, if times have one, and weekday share one id space."""
-    clocks = [pc.any(pc.not_equal(pc.hour(log.time.values.cast(f"timestamp[us, tz={zone}]")), 0)).as_py() for log in shown]
+    hours = (pc.hour(log.time.values.cast(pa.timestamp("us", zone))) for log in shown)
+    clocks = [pc.any(pc.not_equal(hour, 0)).as_py() for hour in hours]
     parts = [*(["hour"] if any(clocks) else []), "weekday"]
     space = features.name("calendar")
     features.id_spaces.append(Named(name=space, value=64))
@@ -209,6 +232,13 @@ def _events(log: Log, folder: Path) -> Declared:
     return Declared(
         name=log.name, columns=types(columns), file=replace(file, columns={**file.columns, **renamed(columns)})
     )
+
+
+def _answers(label: Label, feedback: File) -> Declared:
+    """The events of a label's column, in the table that it will be written to."""
+    columns = {"event_time" if ours == "feedback_time" else ours: theirs for ours, theirs in feedback.columns.items()}
+    columns.pop("source_key", None)
+    return Declared(name=label.name, columns={}, file=replace(feedback, columns=columns))
 
 
 def _history(events: Declared, span: timedelta) -> list[Named]:

@@ -58,7 +58,9 @@ def events_file(log: Log, folder: Path) -> File:
 
 
 def attributes_file(facts: Facts, folder: Path) -> File:
-    notes = [f"guessed: the key is {listed([facts.key.name])}, because it is another in every row and logs have it too."]
+    notes = [
+        f"guessed: the key is {listed([facts.key.name])}, because it is another in every row and logs have it too."
+    ]
     return _file(facts.table, {facts.of: facts.key.name}, notes, folder)
 
 

@@ -1,4 +1,4 @@
-"""Answers that stand in the impressions' own rows, such as a column ``clicked``: they must become a table of feedback."""
+"""Answers in the impressions' own rows, such as a column ``clicked``: they must become a table of feedback."""
 
 import json
 import shlex
@@ -8,7 +8,7 @@ from math import ceil
 import pyarrow.compute as pc
 
 from pipelines.guessing.columns import Column
-from pipelines.guessing.names import FEEDBACK, VALUE, plain, says
+from pipelines.guessing.names import FEEDBACK, plain, says
 from pipelines.guessing.tables import Log
 
 _STARS = 11
@@ -57,7 +57,7 @@ class Label:
             reads = f"t = pd.read_csv({text(path)}, dtype=str, keep_default_na=False)"
         else:
             reads = f"t = pd.read_parquet({text(path)})"
-        writes = "to_csv({}, index=False)" if self.ending == "csv" else "to_parquet({}, coerce_timestamps='us')"
+        writes = "to_csv({}, index=False)" if self.ending == "csv" else 'to_parquet({}, coerce_timestamps="us")'
         steps = ["import pandas as pd", reads]
         if self.impressions_path:
             steps += [f"t[{text(ROW_KEY)}] = range(len(t))", f"t.{writes.format(text(self.impressions_path))}"]
@@ -81,4 +81,4 @@ def labels(log: Log) -> list[Label]:
 
 def is_answer(column: Column) -> bool:
     """Whether an impression's column is known only after the impression, as far as its name says."""
-    return says(column.name, FEEDBACK) or (says(column.name, VALUE) and says(column.name, ("revenue", "spend")))
+    return says(column.name, FEEDBACK)

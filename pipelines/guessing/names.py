@@ -11,7 +11,20 @@ USER = (
 ITEM = (
     *("item", "product", "article", "clip", "video", "movie", "film", "song", "track", "book", "sku", "asin", "offer"),
     *("listing", "post", "story", "recipe", "restaurant", "hotel", "poi", "place", "job", "app", "game", "course"),
-    *("ad", "advert", "creative", "banner", "content", "document", "page", "url", "new", "campaign", "category", "brand"),
+    *(
+        "ad",
+        "advert",
+        "creative",
+        "banner",
+        "content",
+        "document",
+        "page",
+        "url",
+        "new",
+        "campaign",
+        "category",
+        "brand",
+    ),
 )
 TIME = ("timestamp", "time", "datetime", "at", "ts", "date", "when", "day", "epoch")
 ARRIVAL = ("arrival", "arrived", "received", "ingested", "logged", "recorded")

@@ -26,7 +26,10 @@ def objective(answer: Answer, domains: tuple[str, ...], longest: timedelta, fold
     first, last = answer.table.time.range
     start = first.replace(microsecond=0)
     observed = (start, last.replace(microsecond=0) + _SECOND)
-    notes = [f"guessed: {answer.table.name} are feedback, because {answer.why}.", "question: is this a goal to predict?"]
+    notes = [
+        f"guessed: {answer.table.name} are feedback, because {answer.why}.",
+        "question: is this a goal to predict?",
+    ]
     if by_key and not immediate:
         notes.append("guessed: match impression, because the feedback names the impression that it answers.")
     elif not by_key:
@@ -52,12 +55,12 @@ def from_label(label: Label, domain: str, folder: Path) -> Objective:
     condition = "is 1" if label.column.zero_one else f"is {label.least:g} or more"
     mapping = {"user_id": log.user.name, "item_id": log.item.name, "feedback_time": log.time.name}
     notes = [
-        f"question: {name} stands in the impressions' own rows; is it the answer to them? Feedback is read from a table "
+        f"question: {name} stands in the impressions' own rows; is it the answer? Feedback is read from a table "
         f"of its own, with the rows whose {name} {condition}; this command writes it:",
         label.command(relative(log.sample.path, folder)),
     ]
     if not label.column.zero_one:
-        notes.insert(1, f"question: {label.least:g} of at most {_greatest(label):g} is a guess; from where on is it good?")
+        notes.insert(0, f"question: {label.least:g} of at most {_greatest(label):g} is a guess; which are good?")
     columns = {**mapping, "source_key": label.key}
     return Objective(
         name=label.name,
@@ -118,7 +121,7 @@ def _said(microseconds: float) -> str:
 
 def _recorded(answer: Answer, zone: str) -> tuple[str, ...]:
     log = answer.table
-    notes = [f"guessed: its first and last {listed([log.time.name])}. question: was it recorded before, or until later?"]
+    notes = [f"guessed: its first and last {listed([log.time.name])}. question: was it recorded for longer?"]
     if log.time.local and zone == "UTC":
         notes.append(f"question: {listed([log.time.name])} has no zone and was taken as UTC, see time_zone.")
     if not log.sample.whole:

@@ -67,15 +67,15 @@ def assign(tables: list[Table]) -> Roles:
         if answer is None:
             roles.events.append((table, "most of its users and items never meet in the impressions"))
         elif _named(table) == "events" and answer.key is None:
-            roles.events.append((table, "its name says so"))
+            roles.events.append((table, "the table's name says so"))
         else:
             roles.feedback.append(answer)
-    for table in (table for table in tables if not isinstance(table, Log)):
-        facts = _facts(table, logs)
+    for other in (table for table in tables if not isinstance(table, Log)):
+        facts = _facts(other, logs)
         if facts is not None:
             roles.attributes.append(facts)
         else:
-            roles.left_out.append((table, _lacking(table)))
+            roles.left_out.append((other, _lacking(other)))
     return roles
 
 
@@ -93,7 +93,7 @@ def _named(table: Log) -> str:
 
 
 def _impressions(logs: list[Log]) -> list[tuple[Log, str]]:
-    named = [(table, "its name says so") for table in logs if _named(table) == "impressions"]
+    named = [(table, "the table's name says so") for table in logs if _named(table) == "impressions"]
     if named:
         return named
     if len(logs) == 1:
@@ -113,7 +113,7 @@ def _answer(table: Log, shown: list[Log]) -> Answer | None:
     if key is not None:
         why = f"its {key.name} is among the keys of the impressions"
     elif _named(table) == "feedback":
-        why = "its name says so"
+        why = "the table's name says so"
     elif share >= MOST:
         why = f"the impressions have {share:.0%} of its rows' users with these items"
     else:
@@ -171,7 +171,7 @@ def _no_log(tables: list[Table]) -> LatticeError:
         return LatticeError(
             places,
             "No table has a column of times.",
-            "Write times such as 2024-05-01T12:30:00Z or 2024-05-01 12:30:00; one table must say who saw what, and when.",
+            "Write times such as 2024-05-01T12:30:00Z or 2024-05-01 12:30:00; one table says who saw what, and when.",
         )
     return LatticeError(
         places,

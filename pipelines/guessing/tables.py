@@ -72,9 +72,7 @@ def _table(
 
 
 def _by_names(sample: Sample, zone: str) -> Table:
-    columns = {
-        name: column(name, sample.rows[name], zone, sample.format == "csv") for name in sample.rows.column_names
-    }
+    columns = {name: column(name, sample.rows[name], zone, sample.format == "csv") for name in sample.rows.column_names}
     ids = [c for c in columns.values() if c.can_be_id and not c.zero_one]
     user = _fitting(ids, USER)
     item = _fitting([c for c in ids if c is not user], ITEM)
