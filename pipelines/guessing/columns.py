@@ -106,10 +106,13 @@ def _of_text(name: str, raw: pa.Array, zone: str, found: str, csv: bool) -> Colu
     if times is not None:
         local = bool(pc.any(pc.match_substring_regex(stripped, _LOCAL)).as_py())
         return Column(name, "timestamp", times, raw, found, local=local)
-    if csv and _all(stripped, _WHOLE) and not pc.any(pc.match_substring_regex(stripped, _PADDED)).as_py():
-        return _timed(Column(name, "long", stripped.cast(pa.int64()), raw, found))
-    if csv and _all(stripped, _NUMBER):
-        return Column(name, "double", pc.replace_substring_regex(stripped, r"^\+", "").cast(pa.float64()), raw, found)
+    # Numbers with leading zeros are codes.
+    if csv and not pc.any(pc.match_substring_regex(stripped, _PADDED)).as_py():
+        if _all(stripped, _WHOLE):
+            return _timed(Column(name, "long", stripped.cast(pa.int64()), raw, found))
+        if _all(stripped, _NUMBER):
+            unsigned = pc.replace_substring_regex(stripped, r"^\+", "")
+            return Column(name, "double", unsigned.cast(pa.float64()), raw, found)
     return Column(name, "string", raw, raw, found)
 
 

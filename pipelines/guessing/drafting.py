@@ -77,7 +77,7 @@ def draft(samples: Sequence[Sample], name: str, folder: Path, zone: str) -> Draf
         validation=splits.validation,
         test=splits.test,
         splits_notes=(
-            f"guessed: the last days whose labels are complete{', with the longest window between' if windows else ''}.",
+            f"guessed: the last days whose labels are complete{', the longest window between' if windows else ''}.",
             *doubt,
         ),
     )

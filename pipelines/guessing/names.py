@@ -46,7 +46,7 @@ VALUE = ("value", "price", "revenue", "amount", "rating", "star", "score", "spen
 ORDERED = ("position", "rank", "count", "number", "price", "age", "size", "length", "duration", "score", "quantity")
 _ID = ("id", "key", "uuid", "guid", "hash", "code", "no", "nr", "num", "number")
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 _KNOWN = {*USER, *ITEM, *IMPRESSION, *FEEDBACK}
 
 
