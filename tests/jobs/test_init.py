@@ -58,7 +58,7 @@ TABLES = {
     "user_id,item_id,at\nu1,i1,03/01/2024\n": "No table has a column of times",
     "at,price\n2024-05-01,3\n2024-05-02,4\n": "No table has a user, an item and a time",
     "user_id,item_id,at\nu1,i1,2024-05-01\n": "No table says what users did",
-    "user_id,item_id,at,event\nu1,i1,2024-05-01,view\nu1,i1,2024-05-02,click\n": "'event' tells impressions from feedback",
+    "user_id,item_id,at,event\nu1,i1,2024-05-01,view\nu1,i1,2024-05-02,click\n": "'event' tells impressions from",
 }
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.guessing.columns import column
@@ -40,6 +40,7 @@ def test_the_better_name_wins() -> None:
     assert strength("product_id", ITEM) > strength("category_id", ITEM)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_a_plain_name_is_one_that_a_space_file_takes(name: str) -> None:
     made = plain(name)
@@ -93,6 +94,7 @@ def test_numbers_that_are_times(name: str, numbers: list[int], unit: str) -> Non
 ROWS = st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 50)), max_size=30)
 
 
+@settings(deadline=None)
 @given(ROWS, ROWS)
 def test_a_delay_counts_from_the_last_impression_before(
     shown: list[tuple[int, int]], answered: list[tuple[int, int]]
@@ -117,6 +119,7 @@ def test_pairs_are_the_same_across_tables() -> None:
     assert len({one[0], one[1], other[1]}) == 3
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 10**14), min_size=ENOUGH, max_size=60), st.integers(1, 400))
 def test_windows_hold_their_share_of_the_delays(found: list[int], days: int) -> None:
     microseconds, longest = np.array(found), days * DAY
@@ -134,6 +137,7 @@ def test_few_delays_propose_what_is_usual() -> None:
     assert proposed(np.array([], dtype=np.int64), 2 * DAY) == (DAY, 2 * DAY)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 800), st.integers(0, 90 * 24))
 def test_splits_are_in_order_and_leave_days_to_train_on(days: int, hours: int) -> None:
     first, longest = date(2024, 1, 1), timedelta(hours=hours)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.guessing import samples
@@ -14,6 +14,7 @@ from schemas.errors import LatticeError
 FIELD = st.text(alphabet='ab,"\n ', max_size=6)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(FIELD, FIELD), min_size=1, max_size=40), st.integers(1, 200))
 def test_a_csv_is_cut_between_records(rows: list[tuple[str, str]], size: int) -> None:
     quoted = ['"' + one.replace('"', '""') + '",' + '"' + other.replace('"', '""') + '"\n' for one, other in rows]
