@@ -11,6 +11,7 @@ from jobs import options
 COMMANDS = {
     "demo": ("The whole way", "jobs.demo", "demo"),
     "doctor": ("The whole way", "jobs.doctor", "doctor"),
+    "init": ("The whole way", "jobs.init", "init"),
     "build": ("Data", "jobs.build", "build"),
     "plan": ("Data", "jobs.plan", "plan"),
     "nightly": ("Data", "jobs.nightly", "nightly"),

@@ -13,7 +13,7 @@ from datetime import datetime
 from urllib.parse import urlparse
 
 from deltalake import DeltaTable, WriterProperties
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import BinaryType, DoubleType, FloatType
 
@@ -86,6 +86,18 @@ def read_delta(spark: SparkSession, uri: str, version: int | None = None) -> Dat
 def files(table: Published) -> list[str]:
     """The Parquet files of exactly that version (Petastorm must never read the folder, which holds removed ones)."""
     return sorted(DeltaTable(table.uri, version=table.version).file_uris())
+
+
+def delta_files(uri: str) -> list[str]:
+    """The Parquet files of the latest version of any Delta table.
+
+    Raises:
+        OSError: there is no such table, or its log cannot be read.
+    """
+    try:
+        return sorted(DeltaTable(uri).file_uris())
+    except DeltaError as error:
+        raise OSError(str(error)) from error
 
 
 def leading(frame: DataFrame, *names: str) -> DataFrame:

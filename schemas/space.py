@@ -19,7 +19,8 @@ ColumnType = Literal["string", "long", "double", "timestamp"]
 ALL: Literal["all"] = "all"
 
 
-def _known_zone(zone: str) -> str:
+def known_zone(zone: str) -> str:
+    """Return the zone; ValueError if there is none of that name."""
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError):
@@ -27,7 +28,7 @@ def _known_zone(zone: str) -> str:
     return zone
 
 
-Zone = Annotated[str, AfterValidator(_known_zone)]
+Zone = Annotated[str, AfterValidator(known_zone)]
 
 
 def _check_ordered(windows: tuple[timedelta, ...]) -> None:
