@@ -221,7 +221,9 @@ def main(
     """Build whole, then by nights, and compare."""
     folder = keep or Path(mkdtemp(prefix="lattice-nights-", dir=scratch))
     folder.mkdir(parents=True, exist_ok=True)
-    options = "".join(f" --{name} {value}" for name, value in (("last", last), ("sample", sample)) if value)
+    options = "".join(
+        f" --{name} {value}" for name, value in (("last", last), ("sample", sample), ("whole", whole)) if value
+    )
     command = f"python -m benchmarks.nightly --nights {count}{options}"
     spark = spark_session("benchmark")
     log, baseline = folder / "nights.jsonl", folder / "whole.json"
