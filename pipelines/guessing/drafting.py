@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -13,20 +12,18 @@ import pyarrow.compute as pc
 
 from pipelines.guessing import entries
 from pipelines.guessing.columns import Column
-from pipelines.guessing.draft import Declared, Draft, File, Named, Objective
-from pipelines.guessing.features import CODES, Features, declared, is_categorical, renamed, types, usable
-from pipelines.guessing.labels import Label, is_answer, labels
-from pipelines.guessing.names import FEEDBACK, VALUE, is_id, plain, says, words
+from pipelines.guessing.declarations import answers_of, attributes_of, domains_of, events_of, history_of
+from pipelines.guessing.draft import Draft, Named, Objective
+from pipelines.guessing.features import CODES, Features, is_categorical, usable
+from pipelines.guessing.labels import labels
+from pipelines.guessing.names import FEEDBACK, is_id, plain, says, words
 from pipelines.guessing.objectives import from_label, objective
-from pipelines.guessing.roles import Facts, Roles, assign
+from pipelines.guessing.roles import Roles, assign
 from pipelines.guessing.samples import Sample
 from pipelines.guessing.splits import guess_splits
 from pipelines.guessing.tables import Log, understand
 from schemas.duration import parse_duration
 from schemas.errors import LatticeError
-from schemas.space import ColumnType
-
-_HORIZONS = ("1d", "7d", "28d")
 
 
 def draft(samples: Sequence[Sample], name: str, folder: Path, zone: str) -> Draft:
@@ -38,23 +35,26 @@ def draft(samples: Sequence[Sample], name: str, folder: Path, zone: str) -> Draf
     tables = understand(tuple(samples), zone)
     roles = assign(tables)
     shown = [log for log, _ in roles.impressions]
-    found = {log.name: labels(log) for log in shown}
-    derived = [label for log in shown for label in found[log.name]] if not roles.feedback else []
+    derived = [label for log in shown for label in labels(log)] if not roles.feedback else []
     if not roles.feedback and not derived:
         raise _no_feedback(shown)
     first, last = _range(shown)
     longest = (last - first) / 4
     features = Features()
-    domains, kept = _domains(roles, derived, folder)
+    domains, kept = domains_of(roles, derived, folder)
     names = tuple(domain.name for domain in domains)
-    objectives = [objective(answer, names, longest, folder, zone) for answer in roles.feedback]
-    objectives += [from_label(label, label.log.name, folder) for label in derived]
+    objectives = _named_once(
+        [
+            *(objective(answer, names, longest, folder, zone) for answer in roles.feedback),
+            *(from_label(label, label.log.name, folder) for label in derived),
+        ]
+    )
     _add_ids(features, roles)
     _add_columns(features, kept, names)
     _add_hours(features, shown, zone)
-    attributes = [_attributes(facts, features, folder) for facts in roles.attributes]
-    events = [_events(log, folder) for log in [*(a.table for a in roles.feedback), *(log for log, _ in roles.events)]]
-    events += [_answers(label, one.file) for label, one in zip(derived, objectives[len(roles.feedback) :], strict=True)]
+    attributes = [attributes_of(facts, features, folder) for facts in roles.attributes]
+    events = [events_of(log, folder) for log in [*(a.table for a in roles.feedback), *(log for log, _ in roles.events)]]
+    events += [answers_of(one.name, one.file) for one in objectives[len(roles.feedback) :]]
     windows = tuple(sorted({w for one in objectives for w in one.windows}, key=parse_duration))
     splits = guess_splits(
         *_days(first, last, objectives, zone), max(map(parse_duration, windows), default=timedelta(0))
@@ -72,7 +72,7 @@ def draft(samples: Sequence[Sample], name: str, folder: Path, zone: str) -> Draf
         attributes=attributes,
         categorical=features.categorical,
         dense=features.dense,
-        history=[part for log in events for part in _history(log, last - first)],
+        history=[part for log in events for part in history_of(log, last - first)],
         windows=windows,
         validation=splits.validation,
         test=splits.test,
@@ -81,6 +81,17 @@ def draft(samples: Sequence[Sample], name: str, folder: Path, zone: str) -> Draf
             *doubt,
         ),
     )
+
+
+def _named_once(objectives: Sequence[Objective]) -> list[Objective]:
+    """Where several surfaces have a column of one name, or a table is called click and another clicks."""
+    named: dict[str, Objective] = {}
+    for one in objectives:
+        name = one.name if one.name not in named else "_".join([*one.domains, one.name])
+        while name in named:
+            name += "_2"
+        named[name] = replace(one, name=name)
+    return list(named.values())
 
 
 def _no_feedback(shown: Sequence[Log]) -> LatticeError:
@@ -128,48 +139,6 @@ def _zone_notes(times: Sequence[Column], zone: str) -> tuple[str, ...]:
     return ("question: is this the zone of hours and weekdays, and of the splits' days?",)
 
 
-def _domains(
-    roles: Roles, derived: Sequence[Label], folder: Path
-) -> tuple[list[Declared], dict[str, dict[str, Column]]]:
-    """The domains, and the columns of each that become features, under the names that they are declared by."""
-    keyed = {label.log.name: label for label in derived if label.impressions_path}
-    domains, kept, kinds = [], {}, dict[str, ColumnType]()
-    for log, why in roles.impressions:
-        answers = [c for c in log.others if c is not log.key and is_answer(c)]
-        chosen, out = usable(c for c in log.others if c is not log.key and c not in answers)
-        columns = declared(chosen)
-        for name in [name for name, c in columns.items() if kinds.get(name, c.type) != c.type]:
-            columns[f"{log.name}_{name}"] = columns.pop(name)
-        kinds |= types(columns)
-        kept[log.name] = columns
-        file = entries.impressions_file(log, folder)
-        if log.name in keyed:
-            label = keyed[log.name]
-            asked = "question: this table has no key of its own; the command below writes it again with one."
-            file = replace(file, path=label.impressions_path, format=label.ending, notes=(asked, *_but(file.notes)))
-        notes = [f"guessed: these are impressions, because {why}."]
-        notes += [f"left out: {', '.join(out)}."] if out else []
-        if answers:
-            told = entries.listed([c.name for c in answers])
-            notes.append(
-                f"left out: {told}, known only after the impression, as the name says; an answer is no feature."
-            )
-        domains.append(
-            Declared(
-                name=log.name,
-                columns=types(columns),
-                file=replace(file, columns={**file.columns, **renamed(columns)}),
-                notes=tuple(notes),
-            )
-        )
-    return domains, kept
-
-
-def _but(notes: Sequence[str]) -> tuple[str, ...]:
-    """A table with a key may repeat a user, an item and a time."""
-    return tuple(note for note in notes if "repeat another's" not in note)
-
-
 def _add_ids(features: Features, roles: Roles) -> None:
     logs = [
         *(log for log, _ in roles.impressions),
@@ -206,48 +175,3 @@ def _add_hours(features: Features, shown: Sequence[Log], zone: str) -> None:
     features.categorical += [
         Named(name=features.name(part), value={"calendar": part, "id_space": space}) for part in parts
     ]
-
-
-def _attributes(facts: Facts, features: Features, folder: Path) -> Declared:
-    chosen, out = usable(c for c in facts.table.columns.values() if c is not facts.key)
-    columns = declared(chosen)
-    for name, column in columns.items():
-        wanted = name if name not in features.taken else f"{facts.table.name}_{name}"
-        features.add(wanted, {"attribute": f"{facts.table.name}.{name}"}, [column])
-    file = entries.attributes_file(facts, folder)
-    return Declared(
-        name=facts.table.name,
-        key=facts.of,
-        columns=types(columns),
-        file=replace(file, columns={**file.columns, **renamed(columns)}),
-        notes=(f"left out: {', '.join(out)}.",) if out else (),
-    )
-
-
-def _events(log: Log, folder: Path) -> Declared:
-    """A log with its amounts."""
-    amounts = [c for c in usable(log.others)[0] if c.type in ("long", "double") and not is_categorical(c)]
-    columns = declared(c for c in amounts if says(c.name, VALUE) or c.type == "double")
-    file = entries.events_file(log, folder)
-    return Declared(
-        name=log.name, columns=types(columns), file=replace(file, columns={**file.columns, **renamed(columns)})
-    )
-
-
-def _answers(label: Label, feedback: File) -> Declared:
-    """The events of a label's column, in the table that it will be written to."""
-    columns = {"event_time" if ours == "feedback_time" else ours: theirs for ours, theirs in feedback.columns.items()}
-    columns.pop("source_key", None)
-    return Declared(name=label.name, columns={}, file=replace(feedback, columns=columns))
-
-
-def _history(events: Declared, span: timedelta) -> list[Named]:
-    """Counts, sums and recency of the pair, the user and the item, over horizons that the data is long enough for."""
-    horizons = [*(h for h in _HORIZONS if 2 * parse_duration(h) <= span), "all"]
-    parts: list[Named] = []
-    for part, keys in (("pair", ["user_id", "item_id"]), ("user", ["user_id"]), ("item", ["item_id"])):
-        value: dict[str, Any] = {"events": events.name, "keys": keys, "horizons": horizons}
-        if events.columns and part == "user":
-            value["sums"] = list(events.columns)
-        parts.append(Named(name=f"{events.name}_{part}", value=value))
-    return parts

@@ -87,7 +87,7 @@ def _fitting(columns: list[Column], hints: tuple[str, ...]) -> Column | None:
 
 def _times(columns: list[Column]) -> tuple[Column | None, Column | None]:
     """When rows arrived, if a column says so, and when things happened: the fullest column named as a time."""
-    times = [c for c in columns if c.type == "timestamp"]
+    times = [c for c in columns if c.type == "timestamp" and c.distinct]
     time = max(
         (c for c in times if not says(c.name, ARRIVAL)),
         key=lambda c: (c.full, says(c.name, TIME), c.distinct > 1),

@@ -25,7 +25,7 @@ def guess(folder: Path, *names: str, zone: str = "UTC") -> tuple[ModelSpace, str
 
 def app_log(folder: Path) -> None:
     """Banners of apps, one an hour for each of ten devices, and installs 4, 9 or, a tenth, 50 minutes later."""
-    shown, installed = [], []
+    shown, installed = list[dict[str, object]](), list[dict[str, object]]()
     for hour in range(24 * DAYS):
         for device in range(10):
             row = {"device_id": f"d{device}", "app_id": f"a{(hour + device) % 7}", "slot": (hour + device) % 3}

@@ -128,6 +128,18 @@ def test_a_label_column_with_a_key_needs_one_table_more(tmp_path: Path) -> None:
     assert list(pd.read_csv(tmp_path / feedback.path)["request_id"]) == [f"r{hour}" for hour in hours if hour % 6 == 0]
 
 
+def test_labels_of_one_name_on_two_surfaces_are_two_objectives(tmp_path: Path) -> None:
+    rows = {"user": ["u1", "u2"] * 30, "item": ["i1", "i2", "i3"] * 20, "clicked": [0, 1] * 30}
+    for name in ("feed", "search"):
+        times = pd.date_range("2024-05-01", periods=60, freq="6h", tz="UTC")
+        pd.DataFrame({**rows, "at": times, "id": range(60)}).to_csv(tmp_path / f"{name}.csv", index=False)
+    space, _ = guess(tmp_path, "feed.csv", "search.csv")
+    assert [(name, one.domains) for name, one in space.objectives.items()] == [
+        ("clicked", ("feed",)),
+        ("search_clicked", ("search",)),
+    ]
+
+
 def test_delta_and_partitioned_parquet_are_read_with_their_partitions(tmp_path: Path) -> None:
     shop(tmp_path)
     views = pd.read_csv(tmp_path / "views.csv", parse_dates=["seen"])

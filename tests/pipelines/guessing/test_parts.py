@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.guessing.columns import column
-from pipelines.guessing.delays import DURATIONS, ENOUGH, UNKNOWN, delays, pair_ids, proposed
+from pipelines.guessing.delays import DURATIONS, ENOUGH, UNKNOWN, Numbers, delays, pair_ids, proposed
 from pipelines.guessing.features import room
 from pipelines.guessing.names import ITEM, USER, plain, strength, words
 from pipelines.guessing.splits import guess_splits
@@ -104,7 +104,7 @@ def test_a_delay_counts_from_the_last_impression_before(
         before = [at for other, at in shown if other == pair >= 0 and at <= time]
         expected += [time - max(before)] if before else []
 
-    def arrays(rows: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    def arrays(rows: list[tuple[int, int]]) -> tuple[Numbers, Numbers]:
         return np.array([p for p, _ in rows], dtype=np.int64), np.array([t for _, t in rows], dtype=np.int64)
 
     assert sorted(delays(arrays(shown), arrays(answered))) == sorted(expected)

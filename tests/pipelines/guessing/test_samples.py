@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.guessing import samples
+from pipelines.guessing import csv_rows, parquet_rows
 from pipelines.guessing.samples import read_sample, read_samples
 from schemas.errors import LatticeError
 
@@ -20,14 +20,14 @@ def test_a_csv_is_cut_between_records(rows: list[tuple[str, str]], size: int) ->
     quoted = ['"' + one.replace('"', '""') + '",' + '"' + other.replace('"', '""') + '"\n' for one, other in rows]
     block = "".join(quoted).encode()
     ends = {len("".join(quoted[:number]).encode()) for number in range(len(rows) + 1)}
-    assert samples._last_end(block[:size]) in ends
+    assert csv_rows._last_end(block[:size]) in ends
     tail = block[-size:]
-    assert len(block) - len(tail) + samples._first_start(tail) in ends
+    assert len(block) - len(tail) + csv_rows._first_start(tail) in ends
 
 
 def test_of_a_large_csv_both_ends_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "HEAD", 400)
-    monkeypatch.setattr(samples, "TAIL", 200)
+    monkeypatch.setattr(csv_rows, "HEAD", 400)
+    monkeypatch.setattr(csv_rows, "TAIL", 200)
     path = tmp_path / "log.csv"
     pd.DataFrame({"row": range(1000), "text": 'say ""\n'}).to_csv(path, index=False)
     found = read_sample("log", path)
@@ -41,8 +41,8 @@ def test_of_a_large_csv_both_ends_are_read(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("rows", range(40, 80))
 def test_no_row_is_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    monkeypatch.setattr(samples, "HEAD", 150)
-    monkeypatch.setattr(samples, "TAIL", 150)
+    monkeypatch.setattr(csv_rows, "HEAD", 150)
+    monkeypatch.setattr(csv_rows, "TAIL", 150)
     path = tmp_path / "log.csv"
     path.write_text("row\n" + "".join(f"{row}\n" for row in range(10, 10 + rows)))
     found = read_sample("log", path)
@@ -52,7 +52,7 @@ def test_no_row_is_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, r
 
 
 def test_of_large_parquet_rows_from_all_over_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "ROWS", 100)
+    monkeypatch.setattr(parquet_rows, "ROWS", 100)
     for day in range(1, 6):
         folder = tmp_path / "shown" / f"day=2024-05-0{day}"
         folder.mkdir(parents=True)
