@@ -1,5 +1,6 @@
 """The Zipper's benchmark: what each way of labelling learns from, and when; and that the weighted ones are unbiased."""
 
+import math
 from datetime import date
 
 import numpy as np
@@ -9,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
+from benchmarks.quality_result import Machine
 from benchmarks.zipper.generated import WINDOWS, generated
-from benchmarks.zipper.online import run
+from benchmarks.zipper.online import Judged, Outcome, run
+from benchmarks.zipper.page import Generated, Setting, generated_page
 from benchmarks.zipper.strategies import ElapsedTime, FakeNegatives, Strategy, strategies
 from benchmarks.zipper.stream import UNIFORM, Stream
 from lattice_model.network.config import Hyperparameters
@@ -155,3 +158,39 @@ def test_a_generated_stream_is_what_it_says_and_can_be_learnt(spark: SparkSessio
     assert losses[2] == losses[3]
     assert outcomes[1].samples <= converted.size
     assert len(outcomes[0].days) == 10
+
+
+def test_the_page_says_where_the_zipper_pays_and_with_which_weights() -> None:
+    def outcomes(losses: dict[str, float]) -> tuple[Outcome, ...]:
+        return tuple(
+            Outcome(
+                strategy=name,
+                source="",
+                seed=seed,
+                days=(Judged(day=0, rows=10, loss=loss - 0.01 * (seed - 1)),),
+                samples=1,
+                seconds=1.0,
+            )
+            for seed in (1, 2)
+            for name, loss in losses.items()
+        )
+
+    fresh = {"28d only": 0.5, "zipped": 0.48, "zipped 4:1:1": 0.47, "another": 0.49, "upper bound": 0.4}
+    stale = {"28d only": 0.5, "zipped": 0.51, "zipped 4:1:1": 0.505, "another": 0.47, "upper bound": 0.5}
+    result = Generated(
+        command="",
+        machine=Machine.here(),
+        days=1,
+        judged_from=0,
+        shown_a_day=10,
+        settings=(
+            Setting(drift=3, delay=1, outcomes=outcomes(fresh)),
+            Setting(drift=math.inf, delay=1, outcomes=outcomes(stale)),
+        ),
+    )
+    # The mean of two seeds: 1 - .48 / .50 = 4.000 % and 1 - .47 / .49 = 4.082 %.
+    page = generated_page(result, "picture.png")
+    assert "| 3 | 1 | +4.04 | **+6.06** | +2.02 | +20.20 |" in page
+    assert "| inf | 1 | -2.02 | -1.01 | **+6.06** | +0.00 |" in page
+    assert "ahead of '28d only' in 1 of 2 spaces, by 4.04 at most" in page
+    assert "those of 'zipped 4:1:1' (+2.53), the best way of all is 'another' (+4.04)" in page
