@@ -20,7 +20,7 @@ COLUMNS = (
 )  # fmt: skip
 AUC, NE = (0, 1, 2, 3, 4, 5, 6, 7), (0, 1, 2, 8, 9, 10, 11, 12)
 """Positions of the columns that show one metric."""
-_LIBRARIES = ("lightgbm", "moocore", "numpy", "pyspark", "torch", "torchrec")
+_LIBRARIES = ("lightgbm", "numpy", "pyspark", "torch", "torchrec")
 
 
 class Machine(Result):
