@@ -24,6 +24,8 @@ class TrainingConfig(BaseModel):
     )
     clip_norm: float = Field(default=1.0, gt=0, description="Largest norm of the dense parameters' gradient.")
     balance: Balance = Field(default="labels", description="Whether labels or heads weigh alike in the loss.")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Share of an even chance in every label.")
+    correlation_weight: float = Field(default=0.0, ge=0, description="Of the cross-domain correlation loss; 0: off.")
     seed: int = Field(default=1, ge=0, description="Of initial weights, dropout and the order of rows.")
     bf16: bool = Field(default=False, description="Autocast of matrix products to bfloat16.")
     compile: bool = Field(default=False, description="torch.compile of the network.")

@@ -1,0 +1,96 @@
+"""A step against the same one written out here, and what each setting changes in it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import AdamW
+from torchrec.optim.rowwise_adagrad import RowWiseAdagrad
+
+from lattice_model.network import LatticeNetwork
+from lattice_model.supervision.correlation import correlation_loss
+from lattice_model.supervision.label_smoothing import smooth_labels
+from lattice_model.supervision.masked_bce import head_targets, masked_bce
+from lattice_model.training.config import TrainingConfig
+from lattice_model.training.optimizers import dense_parameters, table_parameters
+from lattice_model.training.step import Step
+from tests.lattice_model.factories import make_batch
+from tests.lattice_model.training.runs import MANIFEST, network
+
+BATCHES = [make_batch(MANIFEST, 48, seed) for seed in range(5)]
+
+
+def config(**changes: Any) -> TrainingConfig:
+    return TrainingConfig.model_validate({"learning_rate": 1e-2, "warmup": 0.0, "schedule": "constant", **changes})
+
+
+def stepped(training: TrainingConfig, batches: int = 5) -> LatticeNetwork:
+    """A network after so many steps; its dropout draws the same numbers every time."""
+    model = network()
+    step = Step(model, training, steps=batches, device=torch.device("cpu"))
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        for number, batch in enumerate(BATCHES[:batches]):
+            step(batch, number + 1)
+    return model
+
+
+def written_out(smoothing: float = 0.0, correlation: float = 0.0) -> LatticeNetwork:
+    """The same steps: cross-entropy, clipping by norm, AdamW and row-wise Adagrad."""
+    model = network()
+    dense, heads = dense_parameters(model), model.config.inputs.heads
+    adam = AdamW(
+        [
+            {"params": [part for part in dense if part.ndim >= 2], "weight_decay": 1e-2},
+            {"params": [part for part in dense if part.ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=1e-2,
+    )
+    adagrad = RowWiseAdagrad(table_parameters(model), lr=2e-2)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        for batch in BATCHES:
+            logits = model(batch)
+            targets = head_targets(batch.labels_BO, batch.window_B, heads)
+            if smoothing:
+                targets = smooth_labels(targets, smoothing)
+            loss = masked_bce(logits, targets, weight_B=batch.weight_B).total
+            if correlation:
+                loss = loss + correlation * correlation_loss(logits, targets, batch.weight_B)
+            model.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(dense, 1.0)
+            adam.step()
+            adagrad.step()
+    return model
+
+
+def weights(model: LatticeNetwork) -> list[Tensor]:
+    return [part.detach() for part in model.parameters()]
+
+
+def same(first: LatticeNetwork, second: LatticeNetwork) -> bool:
+    return all(torch.equal(*pair) for pair in zip(weights(first), weights(second), strict=True))
+
+
+def test_the_defaults_are_plain_cross_entropy_bit_for_bit() -> None:
+    assert same(stepped(config()), written_out())
+
+
+def test_smoothing_and_correlation_are_parts_of_what_is_minimised() -> None:
+    assert same(stepped(config(label_smoothing=0.1)), written_out(smoothing=0.1))
+    assert same(stepped(config(correlation_weight=0.5)), written_out(correlation=0.5))
+    assert not same(written_out(), written_out(smoothing=0.1))
+    assert not same(written_out(), written_out(correlation=0.5))
+
+
+def test_the_loss_that_is_told_is_the_cross_entropy() -> None:
+    plain, correlated = (
+        Step(network(), config(correlation_weight=weight), steps=1, device=torch.device("cpu")) for weight in (0.0, 1.0)
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        _, expected = plain(BATCHES[0], 1)
+        torch.manual_seed(3)
+        _, told = correlated(BATCHES[0], 1)
+    assert told == expected
