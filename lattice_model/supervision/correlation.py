@@ -3,7 +3,6 @@
 Shapes: B impressions, H heads.
 """
 
-import torch
 from torch import Tensor
 
 CONSTANT = 1e-7
@@ -14,8 +13,8 @@ def correlation_loss(logits_BH: Tensor, targets_BH: Tensor, weight_B: Tensor | N
     """``1 - Cov(X, Y) / (sigma_X sigma_Y)`` in a batch: X a head's labels, Y the probabilities that it predicts.
 
     The labels of all domains go into one correlation, so that a head pays for predictions of different scales in
-    different domains even if it ranks well within each. The paper leaves open what a batch of several heads gives: here
-    the mean of the heads whose labels differ among themselves (0 if there is none), in float64. Predictions that are all
+    different domains even if it ranks well within each. The paper leaves open what several heads give: here the mean
+    of those whose labels differ among themselves (0 if there is none), a scalar in float64. Predictions that are all
     alike have a correlation of 0 and no gradient. Targets that are NaN are left out, and ``weight_B`` counts a row as
     in ``masked_bce``.
     """

@@ -3,9 +3,11 @@
 Shapes: B impressions, H heads.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -14,6 +16,7 @@ from lattice_model.network.model import Model
 from lattice_model.supervision.correlation import correlation_loss
 from lattice_model.supervision.label_smoothing import smooth_labels
 from lattice_model.supervision.masked_bce import HeadLosses, head_targets, masked_bce
+from lattice_model.training.clippy import clipped_updates
 from lattice_model.training.config import TrainingConfig
 from lattice_model.training.optimizers import build_optimizers, dense_parameters
 from lattice_model.training.schedule import learning_rate_share
@@ -71,11 +74,21 @@ class Step:
         (losses.total if correlation is None else losses.total + correlation).backward()
 
     def _clip(self) -> Tensor:
-        """Return the norm of the dense parameters' gradient before it was clipped."""
-        return clip_grad_norm_(self._dense, self._config.clip_norm)
+        """Return the norm of the dense parameters' gradient, before it was clipped if it is."""
+        if self._config.clipping == "norm":
+            return clip_grad_norm_(self._dense, self._config.clip_norm)
+        return get_total_norm([part.grad for part in self._dense if part.grad is not None])
 
     def _update(self) -> None:
+        with self._clipped_updates():
+            for optimizer in self._optimizers:
+                optimizer.step()
         for optimizer, schedule in zip(self._optimizers, self._schedules, strict=True):
-            optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             schedule.step()
+
+    def _clipped_updates(self) -> AbstractContextManager[None]:
+        config = self._config
+        if config.clipping == "norm":
+            return nullcontext()
+        return clipped_updates(self._dense, relative=config.clippy_relative, absolute=config.clippy_absolute)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.optim import AdamW
@@ -94,3 +95,17 @@ def test_the_loss_that_is_told_is_the_cross_entropy() -> None:
         torch.manual_seed(3)
         _, told = correlated(BATCHES[0], 1)
     assert told == expected
+
+
+def test_clippy_lets_an_update_through_that_is_small_and_holds_one_that_is_large() -> None:
+    """A first step of AdamW moves a weight by about the learning rate, whatever the gradient's norm."""
+    allowed = {"clipping": "clippy", "clippy_relative": 0.0, "weight_decay": 0.0}
+    free = stepped(config(**allowed, clippy_absolute=10.0), 1)
+    assert same(free, stepped(config(clip_norm=1e9, weight_decay=0.0), 1))
+    held = stepped(config(**allowed, clippy_absolute=1e-4), 1)
+    start = network()
+    dense = [dense_parameters(model) for model in (start, free, held)]
+    moved = [max((a - b).abs().max().item() for a, b in zip(dense[0], part, strict=True)) for part in dense[1:]]
+    assert moved == pytest.approx([1e-2, 1e-4], rel=1e-3)
+    tables = [table_parameters(model) for model in (free, held)]
+    assert all(torch.equal(*pair) for pair in zip(*tables, strict=True))
