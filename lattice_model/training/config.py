@@ -1,10 +1,11 @@
 """How one training run goes; what is computed is the network's configuration."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lattice_model.supervision.masked_bce import Balance
+from schemas.errors import LatticeError
 
 
 class TrainingConfig(BaseModel):
@@ -39,8 +40,23 @@ class TrainingConfig(BaseModel):
     balance: Balance = Field(default="labels", description="Whether labels or heads weigh alike in the loss.")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Share of an even chance in every label.")
     correlation_weight: float = Field(default=0.0, ge=0, description="Of the cross-domain correlation loss; 0: off.")
+    metabalance: str | None = Field(
+        default=None, description="The objective to whose gradient's norms the others' are scaled; none: they are not."
+    )
+    metabalance_relax: float = Field(default=0.7, ge=0, le=1, description="How far: 1 to the same norm, 0 not at all.")
+    metabalance_decay: float = Field(default=0.9, ge=0, lt=1, description="Of the norms' moving averages.")
     seed: int = Field(default=1, ge=0, description="Of initial weights, dropout and the order of rows.")
     bf16: bool = Field(default=False, description="Autocast of matrix products to bfloat16.")
     compile: bool = Field(default=False, description="torch.compile of the network.")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of torch; default: torch's own choice.")
     shuffle_rows: int = Field(default=131_072, ge=1, description="Rows held by the shuffling buffer.")
+
+    @model_validator(mode="after")
+    def _one_graph_a_backward(self) -> Self:
+        if self.metabalance is not None and self.compile:
+            raise LatticeError(
+                "the training settings metabalance and compile",
+                "A compiled network's graph serves one backward pass, and MetaBalance takes one an objective.",
+                "Set compile to false, or leave metabalance out.",
+            )
+        return self

@@ -3,6 +3,7 @@
 Shapes: B impressions, H heads.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -12,10 +13,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from lattice_model.batch import Batch
+from lattice_model.network.inputs import Head
 from lattice_model.network.model import Model
 from lattice_model.supervision.correlation import correlation_loss
 from lattice_model.supervision.label_smoothing import smooth_labels
 from lattice_model.supervision.masked_bce import HeadLosses, head_targets, masked_bce
+from lattice_model.supervision.metabalance import MetaBalance
 from lattice_model.training.clippy import clipped_updates
 from lattice_model.training.config import TrainingConfig
 from lattice_model.training.optimizers import build_optimizers, dense_parameters
@@ -31,6 +34,9 @@ class Step:
         self._dense = dense_parameters(network)
         self._config = config
         self._device = device
+        self._own = list(network.tasks.parameters())
+        self._objectives = _target_first(self._heads, config.metabalance)
+        self._balance = _metabalance(network, config, tasks=len(self._objectives) + (config.correlation_weight > 0))
         self._model: nn.Module = torch.compile(network) if config.compile else network  # type: ignore[assignment]
         self._optimizers: list[Optimizer] = build_optimizers(network, config)
         self._schedules = [
@@ -71,7 +77,12 @@ class Step:
         return losses, config.correlation_weight * correlation_loss(logits_BH, targets_BH, batch.weight_B)
 
     def _differentiate(self, losses: HeadLosses, correlation: Tensor | None) -> None:
-        (losses.total if correlation is None else losses.total + correlation).backward()
+        auxiliary = [] if correlation is None else [correlation]
+        if self._balance is None:
+            sum(auxiliary, losses.total).backward()
+        else:
+            objectives = [losses.part_H[heads].sum() for heads in self._objectives]
+            self._balance.backward([*objectives, *auxiliary], self._own)
 
     def _clip(self) -> Tensor:
         """Return the norm of the dense parameters' gradient, before it was clipped if it is."""
@@ -92,3 +103,29 @@ class Step:
         if config.clipping == "norm":
             return nullcontext()
         return clipped_updates(self._dense, relative=config.clippy_relative, absolute=config.clippy_absolute)
+
+
+def _target_first(heads: Sequence[Head], target: str | None) -> list[list[int]]:
+    """The positions of each objective's heads; those of the target objective, if there is one, come first."""
+    names = list(dict.fromkeys(head.objective for head in heads))
+    if target is not None and target not in names:
+        raise LatticeError(
+            "the training setting metabalance",
+            f"The group has no objective '{target}'.",
+            f"Name one of {', '.join(names)}.",
+        )
+    names.sort(key=lambda name: name != target)
+    return [[position for position, head in enumerate(heads) if head.objective == name] for name in names]
+
+
+def _metabalance(network: Model, config: TrainingConfig, tasks: int) -> MetaBalance | None:
+    """Of all parameters but the heads', if it is configured. Its tasks are objectives, then the correlation loss."""
+    if config.metabalance is None:
+        return None
+    own = {id(parameter) for parameter in network.tasks.parameters()}
+    return MetaBalance(
+        tasks=tasks,
+        shared=[parameter for parameter in network.parameters() if id(parameter) not in own],
+        relax=config.metabalance_relax,
+        decay=config.metabalance_decay,
+    )

@@ -1,11 +1,13 @@
 """A step against the same one written out here, and what each setting changes in it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.optim import AdamW
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torchrec.optim.rowwise_adagrad import RowWiseAdagrad
 
 from lattice_model.network import LatticeNetwork
@@ -15,6 +17,7 @@ from lattice_model.supervision.masked_bce import head_targets, masked_bce
 from lattice_model.training.config import TrainingConfig
 from lattice_model.training.optimizers import dense_parameters, table_parameters
 from lattice_model.training.step import Step
+from schemas.errors import LatticeError
 from tests.lattice_model.factories import make_batch
 from tests.lattice_model.training.runs import MANIFEST, network
 
@@ -109,3 +112,57 @@ def test_clippy_lets_an_update_through_that_is_small_and_holds_one_that_is_large
     assert moved == pytest.approx([1e-2, 1e-4], rel=1e-3)
     tables = [table_parameters(model) for model in (free, held)]
     assert all(torch.equal(*pair) for pair in zip(*tables, strict=True))
+
+
+def test_metabalance_without_scaling_is_the_plain_step() -> None:
+    """With relax 0 the gradients are those of the sum, but for the order of additions."""
+    plain, summed = stepped(config(), 1), stepped(config(metabalance="buy", metabalance_relax=0.0), 1)
+    for name, expected in plain.named_parameters():
+        torch.testing.assert_close(summed.get_parameter(name), expected, rtol=1e-3, atol=1e-5, msg=name)
+    assert not same(plain, stepped(config(metabalance="buy", metabalance_relax=1.0), 1))
+
+
+@pytest.mark.parametrize("target", ["click", "buy"])
+def test_metabalance_gives_objectives_the_target_s_norm_in_shared_parameters(target: str) -> None:
+    """In a first batch, and with relax 1, the sum is that of gradients with the target's norm, computed one by one."""
+    model = network().eval()
+    batch = replace(BATCHES[0], labels_BO=BATCHES[0].labels_BO.clone())
+    batch.labels_BO[:, 2] = torch.nan  # no labels of the third objective
+    heads = model.config.inputs.heads
+    targets = head_targets(batch.labels_BO, batch.window_B, heads)
+    found = {}
+    for position, objective in enumerate(("click", "buy")):
+        others = [h for h, head in enumerate(heads) if head.objective_index != position]
+        only = targets.clone()
+        only[:, others] = torch.nan
+        share = (~only.isnan()).sum() / (~targets.isnan()).sum()
+        model.zero_grad()
+        (masked_bce(model(batch), only).total * share).backward()
+        found[objective] = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in model.named_parameters()}
+        model.zero_grad(set_to_none=True)
+    training = config(metabalance=target, metabalance_relax=1.0, clip_norm=1e9)
+    step = Step(model, training, steps=1, device=torch.device("cpu"))
+    gradients: dict[str, Tensor] = {}
+    hook = register_optimizer_step_pre_hook(
+        lambda *_: gradients.update({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
+    )
+    step(batch, 1)
+    hook.remove()
+    assert gradients
+    for name, gradient in gradients.items():
+        parts = {objective: found[objective][name] for objective in found}
+        norm = parts[target].norm()
+        if not name.startswith("tasks.") and norm > 0:
+            parts = {o: part * norm / part.norm() if part.norm() > 0 else part for o, part in parts.items()}
+        torch.testing.assert_close(gradient, sum(parts.values(), torch.zeros(())), rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_the_target_of_metabalance_is_an_objective_of_the_group() -> None:
+    with pytest.raises(LatticeError, match="no objective 'bye'") as caught:
+        stepped(config(metabalance="bye"), 0)
+    assert "click, buy, redeem" in caught.value.remedy
+
+
+def test_metabalance_cannot_be_compiled() -> None:
+    with pytest.raises(LatticeError, match="one backward pass"):
+        config(metabalance="buy", compile=True)

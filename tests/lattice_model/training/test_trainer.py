@@ -32,8 +32,14 @@ def learnable(steps: int) -> InMemory:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"optimizer": "soap"}, {"optimizer": "shampoo"}, {"clipping": "clippy"}, {"correlation_weight": 0.1}],
-    ids=["defaults", "soap", "shampoo", "clippy", "correlation"],
+    [
+        {},
+        {"optimizer": "soap"},
+        {"optimizer": "shampoo"},
+        {"clipping": "clippy"},
+        {"correlation_weight": 0.1, "metabalance": "buy"},
+    ],
+    ids=["defaults", "soap", "shampoo", "clippy", "metabalance"],
 )
 def test_a_run_learns(tmp_path: Path, changes: dict[str, object]) -> None:
     log = run(tmp_path, CONFIG.model_copy(update={"epochs": 4, "learning_rate": 1e-2, **changes}), learnable(20))
