@@ -3,7 +3,6 @@
 Shapes: B impressions, H heads.
 """
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -13,14 +12,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from lattice_model.batch import Batch
-from lattice_model.network.inputs import Head
 from lattice_model.network.model import Model
 from lattice_model.supervision.correlation import correlation_loss
 from lattice_model.supervision.label_smoothing import smooth_labels
 from lattice_model.supervision.masked_bce import HeadLosses, head_targets, masked_bce
-from lattice_model.supervision.metabalance import MetaBalance
 from lattice_model.training.clippy import clipped_updates
 from lattice_model.training.config import TrainingConfig
+from lattice_model.training.gradients import Gradients
 from lattice_model.training.optimizers import build_optimizers, dense_parameters
 from lattice_model.training.schedule import learning_rate_share
 from schemas.errors import LatticeError
@@ -34,9 +32,7 @@ class Step:
         self._dense = dense_parameters(network)
         self._config = config
         self._device = device
-        self._own = list(network.tasks.parameters())
-        self._objectives = _target_first(self._heads, config.metabalance)
-        self._balance = _metabalance(network, config, tasks=len(self._objectives) + (config.correlation_weight > 0))
+        self._differentiate = Gradients(network, config)
         self._model: nn.Module = torch.compile(network) if config.compile else network  # type: ignore[assignment]
         self._optimizers: list[Optimizer] = build_optimizers(network, config)
         self._schedules = [
@@ -50,8 +46,8 @@ class Step:
 
     def __call__(self, batch: Batch, number: int) -> tuple[HeadLosses, float]:
         """Return the cross-entropy, by head and in all, before the update; ``number`` is the step's, for messages."""
-        losses, correlation = self._losses(batch)
-        self._differentiate(losses, correlation)
+        losses, auxiliary = self._losses(batch)
+        self._differentiate(losses, auxiliary)
         norm = self._clip()
         loss = losses.total.item()
         if not torch.isfinite(losses.total + norm):
@@ -63,8 +59,8 @@ class Step:
         self._update()
         return losses, loss
 
-    def _losses(self, batch: Batch) -> tuple[HeadLosses, Tensor | None]:
-        """Return the cross-entropy, and the weighted correlation loss if there is one."""
+    def _losses(self, batch: Batch) -> tuple[HeadLosses, list[Tensor]]:
+        """Return the cross-entropy, and the other losses, weighted."""
         config = self._config
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=config.bf16):
             logits_BH = self._model(batch)
@@ -73,16 +69,8 @@ class Step:
             targets_BH = smooth_labels(targets_BH, config.label_smoothing)
         losses = masked_bce(logits_BH, targets_BH, balance=config.balance, weight_B=batch.weight_B)
         if not config.correlation_weight:
-            return losses, None
-        return losses, config.correlation_weight * correlation_loss(logits_BH, targets_BH, batch.weight_B)
-
-    def _differentiate(self, losses: HeadLosses, correlation: Tensor | None) -> None:
-        auxiliary = [] if correlation is None else [correlation]
-        if self._balance is None:
-            sum(auxiliary, losses.total).backward()
-        else:
-            objectives = [losses.part_H[heads].sum() for heads in self._objectives]
-            self._balance.backward([*objectives, *auxiliary], self._own)
+            return losses, []
+        return losses, [config.correlation_weight * correlation_loss(logits_BH, targets_BH, batch.weight_B)]
 
     def _clip(self) -> Tensor:
         """Return the norm of the dense parameters' gradient, before it was clipped if it is."""
@@ -103,29 +91,3 @@ class Step:
         if config.clipping == "norm":
             return nullcontext()
         return clipped_updates(self._dense, relative=config.clippy_relative, absolute=config.clippy_absolute)
-
-
-def _target_first(heads: Sequence[Head], target: str | None) -> list[list[int]]:
-    """The positions of each objective's heads; those of the target objective, if there is one, come first."""
-    names = list(dict.fromkeys(head.objective for head in heads))
-    if target is not None and target not in names:
-        raise LatticeError(
-            "the training setting metabalance",
-            f"The group has no objective '{target}'.",
-            f"Name one of {', '.join(names)}.",
-        )
-    names.sort(key=lambda name: name != target)
-    return [[position for position, head in enumerate(heads) if head.objective == name] for name in names]
-
-
-def _metabalance(network: Model, config: TrainingConfig, tasks: int) -> MetaBalance | None:
-    """Of all parameters but the heads', if it is configured. Its tasks are objectives, then the correlation loss."""
-    if config.metabalance is None:
-        return None
-    own = {id(parameter) for parameter in network.tasks.parameters()}
-    return MetaBalance(
-        tasks=tasks,
-        shared=[parameter for parameter in network.parameters() if id(parameter) not in own],
-        relax=config.metabalance_relax,
-        decay=config.metabalance_decay,
-    )

@@ -114,7 +114,7 @@ def test_it_trains_on_badly_scaled_inputs(name: Literal["soap", "shampoo"]) -> N
             loss.backward()
             for optimizer in optimizers:
                 optimizer.step()
-        return loss.item()
+        return float(loss.detach())
 
     torch.manual_seed(0)
     model = nn.Linear(6, 4, bias=False)
