@@ -114,12 +114,17 @@ def test_clippy_lets_an_update_through_that_is_small_and_holds_one_that_is_large
     assert all(torch.equal(*pair) for pair in zip(*tables, strict=True))
 
 
-def test_metabalance_without_scaling_is_the_plain_step() -> None:
+@pytest.mark.parametrize("correlation", [0.0, 2.0])
+def test_metabalance_without_scaling_is_the_plain_step(correlation: float) -> None:
     """With relax 0 the gradients are those of the sum, but for the order of additions."""
-    plain, summed = stepped(config(), 1), stepped(config(metabalance="buy", metabalance_relax=0.0), 1)
+    plain = stepped(config(correlation_weight=correlation), 1)
+    summed, scaled = (
+        stepped(config(correlation_weight=correlation, metabalance="buy", metabalance_relax=relax), 1)
+        for relax in (0.0, 1.0)
+    )
     for name, expected in plain.named_parameters():
         torch.testing.assert_close(summed.get_parameter(name), expected, rtol=1e-3, atol=1e-5, msg=name)
-    assert not same(plain, stepped(config(metabalance="buy", metabalance_relax=1.0), 1))
+    assert not same(plain, scaled)
 
 
 @pytest.mark.parametrize("target", ["click", "buy"])
