@@ -8,6 +8,7 @@ import pytest
 from jobs.cli import COMMANDS
 from jobs.model_config import ModelConfig
 from lattice_model.models import MODELS
+from lattice_model.training.config import TrainingConfig
 from schemas.space_file import load_space
 
 ROOT = Path(__file__).parents[1]
@@ -32,9 +33,14 @@ def test_the_page_on_models_lists_them_and_its_settings_are_read(tmp_path: Path)
     page = ROOT / "docs" / "models.md"
     assert re.findall(r"^\| `(\w+)` \|", page.read_text(), re.MULTILINE) == list(MODELS)
     path = tmp_path / "settings.yaml"
-    path.write_text(blocks(page, "yaml")[0])
+    first, second = blocks(page, "yaml")
+    path.write_text(first)
     settings = ModelConfig.read(path)
     assert (settings.model, settings.training.epochs, settings.network.rank) == ("dcnv2", 2, 64)
+    path.write_text(second)
+    assert ModelConfig.read(path).training.optimizer == "soap"
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)*)`", page.read_text().split("## Supervision")[1].split("```")[0]))
+    assert set(TrainingConfig.model_fields) >= named - {"training", "shampoo"} > {"metabalance", "label_smoothing"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

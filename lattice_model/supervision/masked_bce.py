@@ -20,6 +20,8 @@ class HeadLosses(NamedTuple):
 
     total: Tensor
     """Scalar: what to minimise."""
+    part_H: Tensor
+    """What each head adds to it."""
     mean_H: Tensor
     """Mean cross-entropy of each head over its labels (nats), 0 for a head without any; detached."""
     labels_H: Tensor
@@ -64,7 +66,9 @@ def masked_bce(
     if weights_H is None:
         weights_H = torch.ones_like(mean_H)
     if balance == "labels":
-        total = (sum_H * weights_H).sum() / labels_H.sum().clamp(min=1)
+        weighted_H, divisor = sum_H * weights_H, labels_H.sum().clamp(min=1)
     else:
-        total = (mean_H * weights_H).sum() / (labels_H > 0).sum().clamp(min=1)
-    return HeadLosses(total=total, mean_H=mean_H.detach(), labels_H=labels_H)
+        weighted_H, divisor = mean_H * weights_H, (labels_H > 0).sum().clamp(min=1)
+    return HeadLosses(
+        total=weighted_H.sum() / divisor, part_H=weighted_H / divisor, mean_H=mean_H.detach(), labels_H=labels_H
+    )

@@ -1,11 +1,18 @@
-"""Which optimizer moves which parameter: row-wise Adagrad the embedding tables, AdamW all others (paper 3.5.1)."""
+"""Which optimizer moves which parameter: row-wise Adagrad the embedding tables, AdamW all others (paper 3.5.1), or a
+second-order optimizer their matrices (paper 3.3.5).
+"""
 
+from pytorch_optimizer import SOAP, ScalableShampoo
+from pytorch_optimizer.optimizer.utils.graft import LayerWiseGrafting
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torchrec.modules.embedding_modules import EmbeddingBagCollection, EmbeddingCollection
 from torchrec.optim.rowwise_adagrad import RowWiseAdagrad
 
 from lattice_model.training.config import TrainingConfig
+
+_LARGEST_SIDE = 2048
+"""Of a matrix, for SOAP to decompose it: beyond it the time grows with the cube. Shampoo cuts matrices into blocks."""
 
 
 def table_parameters(network: nn.Module) -> list[nn.Parameter]:
@@ -25,13 +32,50 @@ def dense_parameters(network: nn.Module) -> list[nn.Parameter]:
 
 
 def build_optimizers(network: nn.Module, config: TrainingConfig) -> list[Optimizer]:
-    """AdamW, with weight decay on matrices and none on scales; then, if there are tables, row-wise Adagrad."""
+    """First those of dense matrices, with weight decay, and of dense vectors, without; then row-wise Adagrad, if there
+    are tables.
+    """
     dense, tables = dense_parameters(network), table_parameters(network)
-    groups = [
-        {"params": [part for part in dense if part.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [part for part in dense if part.ndim < 2], "weight_decay": 0.0},
-    ]
-    optimizers: list[Optimizer] = [AdamW(groups, lr=config.learning_rate)]
+    matrices, vectors = [part for part in dense if part.ndim >= 2], [part for part in dense if part.ndim < 2]
+    optimizers: list[Optimizer]
+    if config.optimizer == "adamw":
+        groups = [
+            {"params": matrices, "weight_decay": config.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        optimizers = [AdamW(groups, lr=config.learning_rate)]
+    else:
+        optimizers = [
+            _second_order(matrices, config),
+            AdamW([{"params": vectors}], lr=config.learning_rate, weight_decay=0.0),
+        ]
     if tables:
         optimizers.append(RowWiseAdagrad(tables, lr=config.embedding_learning_rate))
     return optimizers
+
+
+def _second_order(matrices: list[nn.Parameter], config: TrainingConfig) -> Optimizer:
+    """SOAP (Vyas et al. 2024), or Shampoo (Gupta et al. 2018) with Adam's moving averages and step sizes.
+
+    Shampoo alone has steps of a size that AdamW's learning rates do not fit: each takes the norm of an RMSProp step
+    instead (grafting, Anil et al. 2020, "Scalable Second Order Optimization for Deep Learning").
+    """
+    if config.optimizer == "soap":
+        return SOAP(
+            matrices,
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            precondition_frequency=config.precondition_every,
+            max_precondition_dim=_LARGEST_SIDE,
+        )
+    return ScalableShampoo(
+        matrices,
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        decoupled_weight_decay=True,
+        moving_average_for_momentum=True,
+        nesterov=False,
+        graft_type=LayerWiseGrafting.RMSPROP,
+        start_preconditioning_step=config.precondition_every,
+        preconditioning_compute_steps=config.precondition_every,
+    )

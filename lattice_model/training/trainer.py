@@ -1,7 +1,4 @@
-"""The training loop (paper 3.5): what is computed is the network's and the losses' business.
-
-Shapes: B impressions, H heads.
-"""
+"""The training loop (paper 3.5): what is computed is the network's and the step's business."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,22 +7,16 @@ from typing import Any, Protocol
 import torch
 from rich.console import Console
 from torch import nn
-from torch.nn.utils import clip_grad_norm_
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
-from lattice_model.batch import Batch
 from lattice_model.loading.rows import Loaded
 from lattice_model.models import build, name_of
 from lattice_model.network.config import NetworkConfig
-from lattice_model.network.model import Model
-from lattice_model.supervision.masked_bce import HeadLosses, head_targets, masked_bce
 from lattice_model.training.checkpoint import Checkpoint, save
 from lattice_model.training.config import TrainingConfig
 from lattice_model.training.log import TrainingLog, head_name
-from lattice_model.training.optimizers import build_optimizers, dense_parameters, table_parameters
+from lattice_model.training.optimizers import dense_parameters, table_parameters
 from lattice_model.training.recorder import Recorder
-from lattice_model.training.schedule import learning_rate_share
+from lattice_model.training.step import Step
 from schemas.errors import LatticeError
 from schemas.manifest import Split, TrainingManifest
 
@@ -77,7 +68,7 @@ def train(
     with torch.random.fork_rng(), recorder:
         torch.manual_seed(config.seed)
         network = build(network_config).to(device).train()
-        step = _Step(network, config, steps, device)
+        step = Step(network, config, steps, device)
         for epoch in range(config.epochs):
             for loaded in recorder.waiting(batches.epoch(epoch)):
                 learning_rate = step.learning_rate
@@ -107,47 +98,6 @@ def train(
     save(folder / CHECKPOINT, Checkpoint(network=network, training=config, manifest=manifest, split=split))
     log.write(folder / LOG)
     return log
-
-
-class _Step:
-    """One update of a network's parameters."""
-
-    def __init__(self, network: Model, config: TrainingConfig, steps: int, device: torch.device) -> None:
-        self._heads = network.config.inputs.heads
-        self._dense = dense_parameters(network)
-        self._config = config
-        self._device = device
-        self._model: nn.Module = torch.compile(network) if config.compile else network  # type: ignore[assignment]
-        self._optimizers: list[Optimizer] = build_optimizers(network, config)
-        self._schedules = [
-            LambdaLR(optimizer, lambda step: learning_rate_share(step, steps, config)) for optimizer in self._optimizers
-        ]
-
-    @property
-    def learning_rate(self) -> float:
-        """Of the dense parameters, in the step to come."""
-        return float(self._schedules[0].get_last_lr()[0])
-
-    def __call__(self, batch: Batch, number: int) -> tuple[HeadLosses, float]:
-        """Return the losses, by head and in all, before the update; ``number`` is the step's, for messages."""
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._config.bf16):
-            logits_BH = self._model(batch)
-        targets_BH = head_targets(batch.labels_BO, batch.window_B, self._heads)
-        losses = masked_bce(logits_BH, targets_BH, balance=self._config.balance, weight_B=batch.weight_B)
-        losses.total.backward()
-        norm = clip_grad_norm_(self._dense, self._config.clip_norm)
-        loss = losses.total.item()
-        if not torch.isfinite(losses.total + norm):
-            raise LatticeError(
-                f"training, step {number}",
-                f"The loss ({loss}) or its gradient ({norm.item()}) is no finite number.",
-                "Lower learning_rate or embedding_learning_rate, lengthen warmup, or set bf16 to false.",
-            )
-        for optimizer, schedule in zip(self._optimizers, self._schedules, strict=True):
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            schedule.step()
-        return losses, loss
 
 
 def _make(folder: Path) -> None:

@@ -57,6 +57,12 @@ def test_loss_equals_a_sum_over_labels_written_out(balance: Balance, weighted: b
         expected = sum(w * s / n for w, s, n in zip(weights, sums, counts, strict=True) if n) / 3
     losses = masked_bce(logits, targets, torch.tensor(weights) if weighted else None, balance)
     assert losses.total.item() == pytest.approx(expected, rel=1e-5)
+    assert losses.part_H.sum().item() == pytest.approx(expected, rel=1e-5)
+    only = targets.clone()
+    only[:, 1:] = NAN
+    share = sum(counts) / counts[0] if balance == "labels" else 3
+    alone = masked_bce(logits, only, torch.tensor(weights) if weighted else None, balance).total.item()
+    assert losses.part_H[0].item() == pytest.approx(alone / share, rel=1e-5)
     assert losses.labels_H.tolist() == counts
     means = [s / n if n else 0.0 for s, n in zip(sums, counts, strict=True)]
     assert losses.mean_H.tolist() == pytest.approx(means, rel=1e-5)

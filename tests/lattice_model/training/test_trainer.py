@@ -30,8 +30,19 @@ def learnable(steps: int) -> InMemory:
     return InMemory(loaded)
 
 
-def test_a_run_learns(tmp_path: Path) -> None:
-    log = run(tmp_path, CONFIG.model_copy(update={"epochs": 4, "learning_rate": 1e-2}), learnable(20))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": "soap"},
+        {"optimizer": "shampoo"},
+        {"clipping": "clippy"},
+        {"correlation_weight": 0.1, "metabalance": "buy"},
+    ],
+    ids=["defaults", "soap", "shampoo", "clippy", "metabalance"],
+)
+def test_a_run_learns(tmp_path: Path, changes: dict[str, object]) -> None:
+    log = run(tmp_path, CONFIG.model_copy(update={"epochs": 4, "learning_rate": 1e-2, **changes}), learnable(20))
     assert log.curve[0].loss == pytest.approx(np.log(2), abs=0.1)
     assert log.curve[-1].loss < 0.3
 

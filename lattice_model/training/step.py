@@ -1,0 +1,93 @@
+"""One step of training: loss parts, gradients, clipping, update (paper 3.3.5, 3.5).
+
+Shapes: B impressions, H heads.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_, get_total_norm
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from lattice_model.batch import Batch
+from lattice_model.network.model import Model
+from lattice_model.supervision.correlation import correlation_loss
+from lattice_model.supervision.label_smoothing import smooth_labels
+from lattice_model.supervision.masked_bce import HeadLosses, head_targets, masked_bce
+from lattice_model.training.clippy import clipped_updates
+from lattice_model.training.config import TrainingConfig
+from lattice_model.training.gradients import Gradients
+from lattice_model.training.optimizers import build_optimizers, dense_parameters
+from lattice_model.training.schedule import learning_rate_share
+from schemas.errors import LatticeError
+
+
+class Step:
+    """Updates a network's parameters, once a call."""
+
+    def __init__(self, network: Model, config: TrainingConfig, steps: int, device: torch.device) -> None:
+        self._heads = network.config.inputs.heads
+        self._dense = dense_parameters(network)
+        self._config = config
+        self._device = device
+        self._differentiate = Gradients(network, config)
+        self._model: nn.Module = torch.compile(network) if config.compile else network  # type: ignore[assignment]
+        self._optimizers: list[Optimizer] = build_optimizers(network, config)
+        self._schedules = [
+            LambdaLR(optimizer, lambda step: learning_rate_share(step, steps, config)) for optimizer in self._optimizers
+        ]
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the dense parameters, in the step to come."""
+        return float(self._schedules[0].get_last_lr()[0])
+
+    def __call__(self, batch: Batch, number: int) -> tuple[HeadLosses, float]:
+        """Return the cross-entropy, by head and in all, before the update; ``number`` is the step's, for messages."""
+        losses, auxiliary = self._losses(batch)
+        self._differentiate(losses, auxiliary)
+        norm = self._clip()
+        loss = losses.total.item()
+        if not torch.isfinite(losses.total + norm):
+            raise LatticeError(
+                f"training, step {number}",
+                f"The loss ({loss}) or its gradient ({norm.item()}) is no finite number.",
+                "Lower learning_rate or embedding_learning_rate, lengthen warmup, or set bf16 to false.",
+            )
+        self._update()
+        return losses, loss
+
+    def _losses(self, batch: Batch) -> tuple[HeadLosses, list[Tensor]]:
+        """Return the cross-entropy, and the other losses, weighted."""
+        config = self._config
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=config.bf16):
+            logits_BH = self._model(batch)
+        targets_BH = head_targets(batch.labels_BO, batch.window_B, self._heads)
+        if config.label_smoothing:
+            targets_BH = smooth_labels(targets_BH, config.label_smoothing)
+        losses = masked_bce(logits_BH, targets_BH, balance=config.balance, weight_B=batch.weight_B)
+        if not config.correlation_weight:
+            return losses, []
+        return losses, [config.correlation_weight * correlation_loss(logits_BH, targets_BH, batch.weight_B)]
+
+    def _clip(self) -> Tensor:
+        """Return the norm of the dense parameters' gradient, before it was clipped if it is."""
+        if self._config.clipping == "norm":
+            return clip_grad_norm_(self._dense, self._config.clip_norm)
+        return get_total_norm([part.grad for part in self._dense if part.grad is not None])
+
+    def _update(self) -> None:
+        with self._clipped_updates():
+            for optimizer in self._optimizers:
+                optimizer.step()
+        for optimizer, schedule in zip(self._optimizers, self._schedules, strict=True):
+            optimizer.zero_grad(set_to_none=True)
+            schedule.step()
+
+    def _clipped_updates(self) -> AbstractContextManager[None]:
+        config = self._config
+        if config.clipping == "norm":
+            return nullcontext()
+        return clipped_updates(self._dense, relative=config.clippy_relative, absolute=config.clippy_absolute)
