@@ -63,7 +63,7 @@ def main(source: Path, cases: Path) -> None:
         "wukong": wukong,
     }
     found = {}
-    for name, case in torch.load(cases).items():
+    for name, case in torch.load(cases, weights_only=True).items():
         layer = layers[name].eval()
         missing = layer.load_state_dict(case["weights"], strict=False)
         buffers = {key for key in missing.missing_keys if key in ("triu_mask", "triu_index")}

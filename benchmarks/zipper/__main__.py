@@ -114,7 +114,7 @@ def over_generated(
             runs = all_runs(
                 stream, chosen, range(seed, seed + 1), judged_from=judged_from, hyper=hyper, training=training
             )  # fmt: skip
-            outcomes += _told(runs)
+            outcomes += [outcome.in_one() for outcome in _told(runs)]
         settings.append(Setting(drift=drift, delay=delay, outcomes=tuple(outcomes)))
         told = ", ".join(f"{s.name} {sum(gains(outcomes, s.name)) / seeds:+.2f}%" for s in chosen[1:])
         console.print(f"drift {drift:g}, delay {delay:g}: {told}", highlight=False)
