@@ -22,13 +22,13 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 BINS = 20
-_SMALLEST = 1e-7
+SMALLEST = 1e-7
 """Predictions are held this far off 0 and 1, where the cross entropy would be infinite."""
 
 
 def cross_entropies(labels_R: Floats, predictions_R: Floats) -> Floats:
     """Binary cross entropy of each row, in nats."""
-    clipped = np.clip(predictions_R, _SMALLEST, 1 - _SMALLEST)
+    clipped = np.clip(predictions_R, SMALLEST, 1 - SMALLEST)
     entropies: Floats = -np.where(labels_R == 1, np.log(clipped), np.log1p(-clipped))
     return entropies
 
