@@ -101,7 +101,7 @@ class EventEmbedder(nn.Module):
     def _look_up(self, batches: Sequence[SequenceBatch]) -> list[Tensor]:
         """For each source (B, N, d), its id fields' embeddings added up; places of padding included."""
         ids = [part_BN for batch in batches for part_BN in batch.ids_BNI.unbind(-1)]
-        lengths = [torch.full((len(part_BN),), part_BN.shape[1], device=part_BN.device) for part_BN in ids]
+        lengths = [torch.full((part_BN.shape[0],), part_BN.shape[1], device=part_BN.device) for part_BN in ids]
         found = self.tables(
             KeyedJaggedTensor(
                 keys=[key for keys in self.keys for key in keys],

@@ -37,7 +37,7 @@ class EventModel(nn.Module):
         for norm, attention in zip(self.norms, self.attentions, strict=True):
             normed_BNd = norm(events_BNd)
             events_BNd = events_BNd + attention(normed_BNd, normed_BNd, visible_BN)
-        queries_BKd = self.queries_Kd.expand(len(lengths_B), -1, -1)
+        queries_BKd = self.queries_Kd.expand(lengths_B.shape[0], -1, -1)
         return self.readout(queries_BKd, self.readout_norm(events_BNd), visible_BN) * some_B[:, None, None]
 
 
@@ -64,7 +64,7 @@ class SequenceProcessor(nn.Module):
         """Return (B, S, d)."""
         embedded = self.events(sequences, domain_B)
         if not embedded:
-            return torch.zeros(len(domain_B), 0, self.dim, device=domain_B.device)
+            return torch.zeros(domain_B.shape[0], 0, self.dim, device=domain_B.device)
         return torch.cat(
             [
                 model(events_BNd, lengths_B)
