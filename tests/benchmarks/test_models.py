@@ -59,9 +59,8 @@ def test_a_part_has_the_features_and_objectives_of_its_domain() -> None:
 
 def test_rows_are_a_fixed_choice_that_grows(source: Source) -> None:
     def ids(rows: int | None, part: Part) -> set[int]:
-        return {
-            i for file in source.files("training", part, rows) for i in pq.read_table(file)["impression_id"].to_pylist()
-        }
+        files = source.files("training", part, rows)
+        return {number for file in files for number in pq.read_table(file)["impression_id"].to_pylist()}
 
     few, more, every = (ids(rows, Part()) for rows in (100, 300, None))
     assert [len(few), len(more), len(every)] == [100, 300, ROWS]
