@@ -41,8 +41,15 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 def grid(manifest: TrainingManifest, chosen: tuple[System, ...], outcomes: dict[str, Outcome], trials: int = 2) -> Grid:
     return Grid(
-        systems=chosen, manifest=manifest, users=("id_0",), rows=300, trials=trials, seeds=1, code="c", outcomes=outcomes
-    )  # fmt: skip
+        systems=chosen,
+        manifest=manifest,
+        users=("id_0",),
+        rows=300,
+        trials=trials,
+        seeds=1,
+        code="c",
+        outcomes=outcomes,
+    )
 
 
 def test_a_part_has_the_features_and_objectives_of_its_domain() -> None:
