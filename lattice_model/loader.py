@@ -6,7 +6,7 @@ background thread. The same files, seed and epoch give the same batches, from wh
 
 import re
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -87,7 +87,7 @@ class Loader:
         """Batches of one epoch."""
         return -(-self.rows // self._batch_size)
 
-    def epoch(self, number: int = 0, start: int = 0) -> Iterator[Loaded]:
+    def epoch(self, number: int = 0, start: int = 0) -> Generator[Loaded]:
         """Every selected row once, in batches of the exact size, the last one smaller; shuffled anew each epoch.
 
         ``start`` leaves out so many batches; what only they need is not read.

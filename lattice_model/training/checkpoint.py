@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic
 
@@ -41,18 +42,25 @@ class _About(BaseModel, Generic[H]):
     split: Split
     weights_sha256: str
     network: NetworkConfig[H]
+    cut: datetime | None = None
     training: TrainingConfig
     manifest: TrainingManifest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A trained network and what it was trained on: the rows available before ``manifest.cuts[split]``."""
+    """A trained network and what it was trained on: the rows available before ``cut``, or ``manifest.cuts[split]``."""
 
     network: Model
     training: TrainingConfig
     manifest: TrainingManifest
     split: Split
+    cut: datetime | None = None
+
+    @property
+    def trained_before(self) -> datetime:
+        """Up to when (exclusive) rows became available that it was trained on."""
+        return self.cut or self.manifest.cuts[self.split]
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
@@ -71,6 +79,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         about = _about(type(config.hyper))(
             model=name_of(config.hyper),
             split=checkpoint.split,
+            cut=checkpoint.cut,
             weights_sha256=_sha256(unfinished / _WEIGHTS),
             network=config,
             training=checkpoint.training,
@@ -115,7 +124,11 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
             str(folder), f"The checkpoint is damaged or of another release: {reason}", _REMEDY
         ) from error
     return Checkpoint(
-        network=network.to(device).eval(), training=about.training, manifest=about.manifest, split=about.split
+        network=network.to(device).eval(),
+        training=about.training,
+        manifest=about.manifest,
+        split=about.split,
+        cut=about.cut,
     )
 
 

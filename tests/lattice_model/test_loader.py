@@ -179,7 +179,7 @@ def test_stopping_early_ends_the_background_thread(files: list[str]) -> None:
     for _ in range(3):
         batches = Loader(files, MANIFEST, batch_size=8).epoch()
         next(batches)
-        batches.close()  # type: ignore[attr-defined]
+        batches.close()
     assert threading.active_count() == before
 
 
