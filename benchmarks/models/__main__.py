@@ -2,15 +2,14 @@
 
 import shlex
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
 
-from benchmarks.models.cell import Cell, Runner, code
+from benchmarks.models.cell import Runner, code
+from benchmarks.models.filling import fill
 from benchmarks.models.grid import Grid
 from benchmarks.models.page import Compared, Stage, Tuned, draw, page
 from benchmarks.models.rows import Source
@@ -23,34 +22,8 @@ from jobs import options
 from jobs.models import current_manifest
 from jobs.target import Target
 
-console = Console(stderr=True)
 Budget = Annotated[float, typer.Option("--budget", min=0, help="Minutes; 0 only writes the page of what is known.")]
 Keep = Annotated[Path, typer.Option("--keep", help="Where results are kept; a later run goes on from them.")]
-
-
-def fill(grid: Grid, runner: Runner, store: Store, minutes: float) -> bool:
-    """Run the cells that are not known yet, one after the other; return whether all are known.
-
-    It stops before a cell that would, by what ones like it took, end after ``minutes``.
-    """
-    ends = time.monotonic() + 60 * minutes
-    for title, cell in grid.cells():
-        if cell.key in store.outcomes:
-            continue
-        if time.monotonic() + _expected(cell, store) > ends:
-            return False
-        found = runner.run(cell)
-        store.add(found)
-        said = found.outcome.failed or ", ".join(f"{p.auc or 0:.4f}" for p in found.outcome.portfolios)
-        console.print(f"{title}: AUC {said}; {found.outcome.seconds:.0f} s", highlight=False)
-    return True
-
-
-def _expected(cell: Cell, store: Store) -> float:
-    """Seconds of the longest cell like this one; of the longest at all, if there is none."""
-    every = [outcome for outcome in store.outcomes.values() if outcome.cell.rows == cell.rows]
-    alike = [o for o in every if (o.cell.kind, o.cell.part, o.cell.split) == (cell.kind, cell.part, cell.split)]
-    return max((outcome.seconds for outcome in alike or every), default=0.0)
 
 
 def compared(grid: Grid, store: Store, target: Target, command: str) -> Compared:
@@ -147,8 +120,7 @@ def models(
     if budget:
         torch.set_num_threads(1)
         with store.lock():
-            whole = fill(grid, Runner(Source(manifest=manifest, folder=keep), users), store, budget)
-        console.print("The grid is whole." if whole else f"Time is up; the same command goes on from {keep}.")
+            fill(grid.cells(), Runner(Source(manifest=manifest, folder=keep), users), store, budget)
     result = compared(grid, store, target, shlex.join(["python", "-m", "benchmarks.models", *sys.argv[1:]]))
     image = out.parent.parent / "images" / f"{out.stem}.png"
     image.parent.mkdir(parents=True, exist_ok=True)

@@ -91,7 +91,7 @@ def page(result: Compared, image: str) -> str:
     if result.tuned:
         header = ("system", "part", "settings", "validation NE")
         rows = ((one.system, one.part, _settings(one.settings), f"{one.score:.4f}") for one in result.tuned)
-        lines += ["## Best settings", "", *_table(header, rows), ""]
+        lines += ["## Best settings", "", *as_table(header, rows), ""]
     return "\n".join([*lines, str(result.machine), ""])
 
 
@@ -101,7 +101,7 @@ def _standings(stage: Stage) -> list[str]:
         "embedding MParams", "rows/s", "seeds",
     )  # fmt: skip
     ranked = sorted(stage.standings, key=lambda one: -one.mean_auc)
-    return _table(header, (_row(one) for one in ranked))
+    return as_table(header, (_row(one) for one in ranked))
 
 
 def _row(one: Standing) -> tuple[str, ...]:
@@ -110,10 +110,10 @@ def _row(one: Standing) -> tuple[str, ...]:
         f"{one.mean_auc:.4f} ± {one.spread_auc:.4f}",
         f"{one.mean_normalized_entropy:.4f} ± {one.spread_normalized_entropy:.4f}",
         *_behind(one.behind),
-        _number(one.mflops, 3),
-        _number(one.mparams, 3),
-        _number(one.embedding_mparams, 3),
-        _number(one.rows_per_second, 0),
+        show_number(one.mflops, 3),
+        show_number(one.mparams, 3),
+        show_number(one.embedding_mparams, 3),
+        show_number(one.rows_per_second, 0),
         str(one.seeds),
     )
 
@@ -125,30 +125,30 @@ def _portfolios(stage: Stage) -> list[str]:
     lines: list[str] = []
     for title, metric in (("AUC", "auc"), ("NE", "normalized_entropy"), ("BCE", "bce")):
         rows = (
-            (one.name, *(_number(getattr(parts[name.removesuffix(" *")], metric), 4) for name in names))
+            (one.name, *(show_number(getattr(parts[name.removesuffix(" *")], metric), 4) for name in names))
             for one, parts in zip(stage.standings, by_name, strict=True)
         )
-        lines += ["", *_table((title, *names), rows)]
+        lines += ["", *as_table((title, *names), rows)]
     found = [(one.name, one.behind.auc) for one in stage.standings if one.behind is not None]
     if found:
-        rows = ((name, *(_interval(auc.get(part.removesuffix(" *"))) for part in names)) for name, auc in found)
-        lines += ["", *_table((f"AUC, {stage.base} minus", *names), rows)]
+        rows = ((name, *(show_interval(auc.get(part.removesuffix(" *"))) for part in names)) for name, auc in found)
+        lines += ["", *as_table((f"AUC, {stage.base} minus", *names), rows)]
     return lines[1:]
 
 
 def _behind(found: Difference | None) -> tuple[str, str]:
     if found is None:
         return "", ""
-    return _interval(found.mean_auc), _interval(found.mean_normalized_entropy)
+    return show_interval(found.mean_auc), show_interval(found.mean_normalized_entropy)
 
 
-def _interval(found: Interval | None) -> str:
+def show_interval(found: Interval | None) -> str:
     if found is None or found.estimate is None or found.low is None or found.high is None:
         return ""
     return f"{found.estimate:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
 
 
-def _number(value: float | None, digits: int) -> str:
+def show_number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:,.{digits}f}"
 
 
@@ -157,7 +157,7 @@ def _settings(settings: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in found.items())
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def as_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     marks = ["---", *["---:"] * (len(header) - 1)]
     return ["| " + " | ".join(cells) + " |" for cells in (header, marks, *rows)]
 

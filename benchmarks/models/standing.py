@@ -29,7 +29,7 @@ class Portfolio(Result):
 
 
 class Difference(Result):
-    """The first system of a table minus another, with 95 % intervals by users; seeds are averaged in each replicate."""
+    """One system minus another, with 95 % intervals by users; seeds are averaged in each replicate."""
 
     mean_auc: Interval
     mean_normalized_entropy: Interval

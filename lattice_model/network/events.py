@@ -21,13 +21,17 @@ class EventModel(nn.Module):
     Padding is never attended to; a source without events gives zeros.
     """
 
-    def __init__(self, *, dim: int, heads: int, layers: int, outputs: int) -> None:
+    def __init__(
+        self, *, dim: int, heads: int, layers: int, outputs: int, rotary: bool = True, normalised: bool = True
+    ) -> None:
         super().__init__()
         self.norms = nn.ModuleList(RMSNorm(dim) for _ in range(layers))
-        self.attentions = nn.ModuleList(Attention(dim=dim, heads=heads, rotary=True) for _ in range(layers))
+        self.attentions = nn.ModuleList(
+            Attention(dim=dim, heads=heads, rotary=rotary, normalised=normalised) for _ in range(layers)
+        )
         self.queries_Kd = nn.Parameter(torch.randn(outputs, dim))
         self.readout_norm = RMSNorm(dim)
-        self.readout = Attention(dim=dim, heads=heads, rotary=False)
+        self.readout = Attention(dim=dim, heads=heads, rotary=False, normalised=normalised)
 
     def forward(self, events_BNd: Tensor, lengths_B: Tensor) -> Tensor:
         """Return (B, K, d)."""
@@ -53,12 +57,18 @@ class SequenceProcessor(nn.Module):
         heads: int,
         layers: int,
         outputs: int,
+        rotary: bool = True,
+        normalised: bool = True,
+        encoded: bool = False,
     ) -> None:
         super().__init__()
         self.tokens = outputs * len(sources)
         self.dim = dim
-        self.events = EventEmbedder(sources=sources, domains=domains, dim=dim)
-        self.models = nn.ModuleList(EventModel(dim=dim, heads=heads, layers=layers, outputs=outputs) for _ in sources)
+        self.events = EventEmbedder(sources=sources, domains=domains, dim=dim, encoded=encoded)
+        self.models = nn.ModuleList(
+            EventModel(dim=dim, heads=heads, layers=layers, outputs=outputs, rotary=rotary, normalised=normalised)
+            for _ in sources
+        )
 
     def forward(self, sequences: dict[str, SequenceBatch], domain_B: Tensor) -> Tensor:
         """Return (B, S, d)."""

@@ -1,24 +1,33 @@
 """The comparison of models on tables so small that the answer is known."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
-from benchmarks.models.__main__ import fill
+from benchmarks.ablation import NETWORK as NETWORK_CHANGES
+from benchmarks.ablation import Ablated, supervision
+from benchmarks.ablation import page as ablation_page
 from benchmarks.models.cell import BOOTSTRAP_SEED, LIGHTGBM, Cell, Found, Outcome, Runner
+from benchmarks.models.filling import fill
 from benchmarks.models.grid import Grid
+from benchmarks.models.page import Compared, Stage, Tuned, draw, page
 from benchmarks.models.rows import Part, Source, parts_by_domain, parts_by_portfolio
 from benchmarks.models.standing import difference, standing
 from benchmarks.models.store import Store
 from benchmarks.models.systems import BY_DOMAIN, BY_PORTFOLIO, LATTICE, System, systems
 from benchmarks.models.tuning import NETWORK, NETWORK_START, propose, score
-from lattice_model.evaluation.bootstrap import draw
+from benchmarks.quality_result import Machine
+from jobs.model_config import ModelConfig
+from lattice_model.evaluation import bootstrap
 from lattice_model.evaluation.comparison import compare, replicated
 from lattice_model.evaluation.evaluate import evaluate
 from lattice_model.evaluation.predictions import Predictions
+from lattice_model.models import configure
+from lattice_model.network.config import Hyperparameters
 from schemas.errors import LatticeError
 from schemas.manifest import PinnedTable, TrainingManifest
 from tests.lattice_model.evaluation.made_up import made_up, noisy
@@ -159,7 +168,7 @@ def kept(store: Store, kind: str, predictions: Predictions) -> Cell:
     """Predictions as a cell of the store."""
     cell = Cell(part=Part(), kind=kind, settings={}, split="test", rows=1, data="", code="")
     users_R = predictions.users()
-    replicates = replicated(predictions, users_R, draw(int(users_R.max()) + 1, 100, BOOTSTRAP_SEED))
+    replicates = replicated(predictions, users_R, bootstrap.draw(int(users_R.max()) + 1, 100, BOOTSTRAP_SEED))
     portfolios = evaluate(predictions, model=kind, split="test").slices[0].portfolios
     outcome = Outcome(
         key=cell.key, cell=cell, portfolios=portfolios, trained_rows=600, seconds=1.0, rows_per_second=200.0, mflops=2.0
@@ -193,19 +202,60 @@ def test_differences_are_those_of_the_comparison_of_two_models(tmp_path: Path) -
     assert (same.mean_auc.estimate, same.mean_auc.low, same.mean_auc.high) == pytest.approx((0, 0, 0), abs=1e-12)
 
 
+def test_pages_show_what_is_known_and_no_more(tmp_path: Path) -> None:
+    good = made_up(rows=6000)
+    store = Store(tmp_path)
+    ours, theirs = kept(store, "lattice", good), kept(store, "dcnv2", noisy(good, 2.0, seed=5))
+    first, second = standing("lattice", [[ours]], store), standing("dcnv2", [[theirs]], store)
+    assert first is not None and second is not None
+    behind = difference([[ours]], [[theirs]], store)
+    second = second.model_copy(update={"behind": behind})
+    about: dict[str, Any] = {
+        "command": "c", "machine": Machine.here(), "space": "s", "group": "g", "sample": None, "fingerprint": "f",
+        "tables": {"training": PinnedTable(uri="t", version=0, rows=1234)}, "rows": 600, "seeds": 1,
+    }  # fmt: skip
+    stages = (Stage(title="One", base="lattice", standings=(second, first)), Stage(title="Two", base="b", standings=()))
+    tuned = (Tuned(system="dcnv2", part="all", settings={"training.epochs": 1}, score=0.75),)
+    found = Compared(**about, trials=2, cells=2, stages=stages, tuned=tuned)
+    text = page(found, "image.png")
+    rows = [line for line in text.splitlines() if line.startswith(("| lattice | 0.", "| dcnv2 | 0."))]
+    assert rows[0].startswith(f"| lattice | {first.mean_auc:.4f} ± 0.0000 |")  # the better one first
+    assert rows[1].split(" | ")[3].startswith("+0.")
+    assert "## Two" not in text and "| dcnv2 | all | epochs 1 | 0.7500 |" in text
+    draw(found, tmp_path / "image.png")
+    assert (tmp_path / "image.png").stat().st_size > 10_000
+    ablated = Ablated(**about, base=first, network=(second,), supervision=())
+    lines = ablation_page(ablated).splitlines()
+    assert len([line for line in lines if line.startswith("| lattice |")]) == 2
+    assert len([line for line in lines if line.startswith("| dcnv2 |")]) == 1
+
+
+def test_every_ablation_changes_one_thing_that_there_is() -> None:
+    manifest = make_manifest(domains=("web", "app"))
+    base = System(name=LATTICE, kind=LATTICE)
+    variants = {**NETWORK_CHANGES, **supervision(manifest)}
+    plain = base.settings(base.start, manifest, 1, ("id_0",))
+    for name, changes in variants.items():
+        settings = base.settings({**base.start, **changes}, manifest, 1, ("id_0",))
+        config = ModelConfig[Hyperparameters].model_validate(settings)
+        assert settings != plain, name
+        configure(config.network, manifest, "test")
+        assert config.training.metabalance in (None, "click", "buy")
+
+
 def test_a_grid_fills_its_store_and_goes_on_where_it_was(source: Source, tmp_path: Path) -> None:
     chosen = tuple(system for system in systems(source.manifest) if system.name in ("dlrm", LIGHTGBM, BY_PORTFOLIO))
     runner = Runner(source, ("id_0",))
     store = Store(tmp_path)
-    assert not fill(grid(source.manifest, chosen, store.outcomes), runner, store, minutes=0)
+    assert not fill(grid(source.manifest, chosen, store.outcomes).cells(), runner, store, minutes=0)
     one = grid(source.manifest, chosen, store.outcomes, trials=1)
-    assert fill(one, runner, store, minutes=30)
+    assert fill(one.cells(), runner, store, minutes=30)
     # Seven parts, one cell on the test range, one on validation; those with tuned settings are the first ones again;
     # then all of them but the model a portfolio, which is no candidate for the best, on all rows.
     assert len(store.outcomes) == 2 * 7 + 2
     assert {o.failed for o in store.outcomes.values()} == {None}
     again = Store(tmp_path)
-    assert fill(grid(source.manifest, chosen, again.outcomes, trials=1), runner, again, minutes=0.001)
+    assert fill(grid(source.manifest, chosen, again.outcomes, trials=1).cells(), runner, again, minutes=0.001)
     for system in chosen:
         stands = standing(system.name, [one.chosen(system, 1, 300)], again)
         assert stands is not None
