@@ -8,6 +8,7 @@ import pytest
 from jobs.cli import COMMANDS
 from jobs.model_config import ModelConfig
 from lattice_model.models import MODELS
+from lattice_model.network.config import Hyperparameters
 from lattice_model.training.config import TrainingConfig
 from schemas.space_file import load_space
 
@@ -33,14 +34,23 @@ def test_the_page_on_models_lists_them_and_its_settings_are_read(tmp_path: Path)
     page = ROOT / "docs" / "models.md"
     assert re.findall(r"^\| `(\w+)` \|", page.read_text(), re.MULTILINE) == list(MODELS)
     path = tmp_path / "settings.yaml"
-    first, second = blocks(page, "yaml")
+    first, parts, second = blocks(page, "yaml")
     path.write_text(first)
     settings = ModelConfig.read(path)
     assert (settings.model, settings.training.epochs, settings.network.rank) == ("dcnv2", 2, 64)
+    path.write_text(parts)
+    assert ModelConfig.read(path).network.towers == "domain"
     path.write_text(second)
     assert ModelConfig.read(path).training.optimizer == "soap"
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)*)`", page.read_text().split("## Supervision")[1].split("```")[0]))
     assert set(TrainingConfig.model_fields) >= named - {"training", "shampoo"} > {"metabalance", "label_smoothing"}
+
+
+def test_the_parts_that_can_be_switched_are_on_the_page_on_models() -> None:
+    section = (ROOT / "docs" / "models.md").read_text().split("## Parts of the Lattice Network")[1].split("```")[0]
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)*)[`:,]", section))
+    assert set(Hyperparameters.model_fields) >= named - {"network", "sigmoid", "shared"}
+    assert named > {"cross_attention", "untied_layers", "towers", "query_key_norm", "norm_block"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

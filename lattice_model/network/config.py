@@ -34,8 +34,10 @@ class SharedHyperparameters(_Part):
     """Hidden units of each dense feature's own small network."""
     dense_tokens: Positive | None = 16
     """Tokens that all dense features together become; None (or as many as there are) for one a feature, as in 3.3.1."""
+    event_model: Literal["attention", "mean"] = "attention"
+    """How an event source is read: by attention, or as the mean of its events, one token. BST has a way of its own."""
     event_outputs: Positive = 4
-    """K, tokens an event source becomes."""
+    """K, tokens an event source becomes if it is read by attention."""
     event_layers: Positive = 1
     """Attention layers over the events of a source."""
     rotary: bool = True

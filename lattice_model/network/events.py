@@ -45,6 +45,16 @@ class EventModel(nn.Module):
         return self.readout(queries_BKd, self.readout_norm(events_BNd), visible_BN) * some_B[:, None, None]
 
 
+class MeanEvents(nn.Module):
+    """One source as one token, the mean of its events: without attention, as BARS reads KuaiVideo's; zeros if none."""
+
+    def forward(self, events_BNd: Tensor, lengths_B: Tensor) -> Tensor:
+        """Return (B, 1, d)."""
+        filled_BN = torch.arange(events_BNd.shape[1], device=lengths_B.device) < lengths_B[:, None]
+        sum_B1d = (events_BNd * filled_BN[..., None]).sum(1, keepdim=True)
+        return sum_B1d / lengths_B.clamp(min=1)[:, None, None]
+
+
 class SequenceProcessor(nn.Module):
     """O_s: the outputs of every source's event model, one after the other; zero where the domain lacks the source."""
 
@@ -60,13 +70,16 @@ class SequenceProcessor(nn.Module):
         rotary: bool = True,
         normalised: bool = True,
         encoded: bool = False,
+        averaged: bool = False,
     ) -> None:
         super().__init__()
-        self.tokens = outputs * len(sources)
+        self.tokens = (1 if averaged else outputs) * len(sources)
         self.dim = dim
         self.events = EventEmbedder(sources=sources, domains=domains, dim=dim, encoded=encoded)
         self.models = nn.ModuleList(
-            EventModel(dim=dim, heads=heads, layers=layers, outputs=outputs, rotary=rotary, normalised=normalised)
+            MeanEvents()
+            if averaged
+            else EventModel(dim=dim, heads=heads, layers=layers, outputs=outputs, rotary=rotary, normalised=normalised)
             for _ in sources
         )
 

@@ -43,6 +43,7 @@ class Preprocessor(nn.Module):
             rotary=hyper.rotary,
             normalised=hyper.query_key_norm,
             encoded=hyper.source_encoding,
+            averaged=hyper.event_model == "mean",
         )
         self.mixing = MixingNetwork(
             tokens=self.categorical.tokens + self.dense.tokens, domains=len(inputs.domains), dim=hyper.dim

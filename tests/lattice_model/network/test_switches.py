@@ -33,6 +33,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "hard gate": {"gate": "hard_sigmoid"},
     "blocks of channels": {"norm_block": 16},
     "stacks": {"transformer_depth": 2, "fusion_depths": (3, 1)},
+    "mean of events": {"event_model": "mean"},
     "source encoding": {"source_encoding": True},
     "untied": {"untied_layers": (0, 1)},
     "towers": {"towers": "domain"},
