@@ -4,11 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from jobs.cli import COMMANDS
 from jobs.model_config import ModelConfig
 from lattice_model.models import MODELS
 from lattice_model.training.config import TrainingConfig
+from schemas.space import Quality
 from schemas.space_file import load_space
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +43,15 @@ def test_the_page_on_models_lists_them_and_its_settings_are_read(tmp_path: Path)
     assert ModelConfig.read(path).training.optimizer == "soap"
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)*)`", page.read_text().split("## Supervision")[1].split("```")[0]))
     assert set(TrainingConfig.model_fields) >= named - {"training", "shampoo"} > {"metabalance", "label_smoothing"}
+
+
+def test_the_settings_of_the_page_on_trust_are_read_and_are_the_defaults_but_for_the_stops() -> None:
+    first, second = (yaml.safe_load(block)["quality"] for block in blocks(ROOT / "docs" / "trust.md", "yaml"))
+    assert Quality.model_validate(first) == Quality()
+    shown = Quality.model_validate(second).drift
+    assert (shown.positive_rate.stop, shown.null_share.stop) == (2.0, 0.5)
+    silent = {name: getattr(shown, name).model_copy(update={"stop": None}) for name in ("positive_rate", "null_share")}
+    assert shown.model_copy(update=silent) == Quality().drift
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
