@@ -6,8 +6,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs import options
+from jobs.context import Context
 from jobs.parts import parts
-from jobs.stages import Context, Stage, stage_command
+from jobs.stages import Stage, stage_command
 from pipelines.attribution import longest_window
 from pipelines.concatenation import KEYS
 from pipelines.layout import PARQUET_OPTIONS, file_count, inputs, labels, packed
@@ -25,7 +26,7 @@ _SPLITS: tuple[Split, ...] = ("validation", "test")
 
 def _work(context: Context) -> None:
     target, space = context.target, context.target.space
-    rows = context.read(target.group_table("zipped")).where(F.col("available_time") < F.lit(space.cut("test")))
+    rows = context.read_features(target.group_table("zipped")).where(F.col("available_time") < F.lit(space.cut("test")))
 
     def laid_out(span: Span) -> Iterator[DataFrame]:
         if span.start is not None and span.start >= space.cut("test"):
@@ -36,7 +37,15 @@ def _work(context: Context) -> None:
             yield packed(mixed, space, target.group, file_count(mixed.count()))
 
     uri, suite = target.group_table("training"), packed_suite(space, target.group)
-    context.publish(laid_out, uri, suite, KEYS, PARQUET_OPTIONS, beside=lambda made: _write_manifest(context, made))
+    context.publish(
+        laid_out,
+        uri,
+        suite,
+        KEYS,
+        PARQUET_OPTIONS,
+        beside=lambda made: _write_manifest(context, made),
+        one_form=True,
+    )
 
 
 def _write_manifest(context: Context, training: Published) -> None:
@@ -83,7 +92,7 @@ def _manifest(context: Context, training: Published) -> TrainingManifest:
 def _final_normalisers(context: Context) -> dict[Split, dict[str, Normaliser]]:
     """Of the manifest so far, those that no night changes: the rows that they were fitted on were complete."""
     before = published(context.target.group_table("training")) if context.grow else None
-    if before is None or before.through is None:
+    if before is None or before.through is None or before.plan != context.target.plan:
         return {}
     manifest = TrainingManifest.model_validate_json(read_text(context.target.manifest_uri(before.version)))
     return {split: manifest.normalisers[split] for split in _SPLITS if manifest.cuts[split] <= before.through}

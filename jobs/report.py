@@ -19,7 +19,7 @@ from pipelines.delays import conversion_delays
 from pipelines.report.collect import collect_statistics
 from pipelines.report.render import render_report
 from pipelines.session import spark_session
-from pipelines.tables import Published, read, require
+from pipelines.tables import Published, read, require, value_counts
 from schemas.report import ReportStatistics, RunInfo, TableVersion
 
 _STATISTICS = "statistics.json"
@@ -41,6 +41,7 @@ def write_report(target: Target, model: Path, path: Path | None = None) -> Path:
             title=target.space.title or target.space.name,
             group=target.group,
             sample=current_manifest(target).sample,
+            quarantined=sum(value_counts(target.quarantine, "table").values()),
             finished=datetime.now(UTC),
             tables=tuple(
                 TableVersion(name=name, version=t.version, rows=t.rows, fingerprint=t.fingerprint)

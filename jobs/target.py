@@ -13,8 +13,17 @@ from pipelines.sources import source_identity
 from pipelines.tables import is_local, join_uri
 from pipelines.warehouse import local_path
 from schemas.errors import LatticeError
-from schemas.space import ModelSpace, Sample
+from schemas.space import Declared, ModelSpace, Sample
 from schemas.space_file import load_space, shipped_spaces
+
+_OF_GROUP = ("unified", "outcomes", "zipped", "late_feedback", "evaluation", "training")
+
+
+class Plan(Declared):
+    """A space and a sample of it."""
+
+    space: ModelSpace
+    sample: Sample | None
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,38 @@ class Target:
         return join_uri(self.group_table("manifests"), f"training-{version}.json")
 
     @property
+    def tables(self) -> list[str]:
+        """Every table that a build or a night publishes, what is made of others after them."""
+        of_space = [self.space_table(name) for name in ("impressions", "late_impressions", "feedback")]
+        of_group = [self.group_table(name) for name in _OF_GROUP]
+        return [*self.attribute_tables.values(), *self.event_tables.values(), *of_space, *of_group]
+
+    @property
+    def space_folder(self) -> str:
+        """Where everything of the space lies."""
+        return join_uri(self.warehouse, self.space.name)
+
+    @property
+    def rollback(self) -> str:
+        """The file that says which run is gone back to, while that is under way."""
+        return self.space_table("rollback.run")
+
+    @property
+    def plans(self) -> str:
+        """The folder of the space files that rows were made by."""
+        return self.space_table("plans")
+
+    @property
+    def runs(self) -> str:
+        """The folder of the runs' records."""
+        return self.space_table("runs")
+
+    @property
+    def quarantine(self) -> str:
+        """Where the space's bad rows are kept apart."""
+        return self.space_table("quarantine")
+
+    @property
     def event_tables(self) -> dict[str, str]:
         return {name: self.space_table(f"events_{name}") for name in self.space.events}
 
@@ -87,8 +128,14 @@ class Target:
     def plan(self) -> str:
         """What every row of the tables is made by: the space and the sample."""
         return fingerprint(
-            self.space.model_dump_json(by_alias=True), self.sample.model_dump_json() if self.sample else ""
+            self.space.model_dump_json(by_alias=True, exclude={"quality"}),
+            self.sample.model_dump_json() if self.sample else "",
         )
+
+    @property
+    def made_by(self) -> Plan:
+        """What every row of the tables is made by."""
+        return Plan(space=self.space, sample=self.sample)
 
     @property
     def end(self) -> datetime:

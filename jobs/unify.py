@@ -6,14 +6,17 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs import options
+from jobs.context import Context
+from jobs.drifting import DriftWatch
 from jobs.parts import parts
-from jobs.stages import Context, Stage, stage_command
+from jobs.stages import Stage, stage_command
 from pipelines.concatenation import KEYS, memory, unified
 from pipelines.point_in_time import remembered
 from pipelines.spans import Span
 from pipelines.tables import leading, read_delta, require, write
 from pipelines.zipper import group_window
 from schemas.expectations import unified_suite
+from schemas.features import categorical_columns, dense_columns
 
 
 def _work(context: Context) -> None:
@@ -32,7 +35,9 @@ def _work(context: Context) -> None:
     def rows(span: Span) -> Iterator[DataFrame]:
         past = None
         if span.start is not None:
-            pinned = require(uri, "lattice build").pins.get("past")
+            published = require(uri, "lattice build")
+            # Under another space file something else is remembered: it is gathered again from all events.
+            pinned = published.pins.get("past") if published.plan == target.plan else None
             before = Span(None, span.start)
             past = (
                 remember(memory(events, attributes, space, before), before)
@@ -51,7 +56,11 @@ def _work(context: Context) -> None:
                 past = remember(known, part)
 
     suite = unified_suite(space, target.group)
-    context.publish(rows, uri, suite, KEYS, pins=lambda: pins if context.grow else {})
+    numbers, ids = [f.name for f in dense_columns(space)], [f.name for f in categorical_columns(space)]
+    drift = DriftWatch(context, uri, numbers, ids)
+    context.publish(
+        rows, uri, suite, KEYS, also=drift.look, pins=lambda: pins if context.grow else {}, beside=drift.keep
+    )
 
 
 STAGE = Stage(

@@ -122,8 +122,10 @@ def _position(value: Column, names: list[str]) -> Column:
 
 def _padded_sequence(feature: SequenceColumns) -> list[Column]:
     """How many events there are, and each field with zeros after the last, up to the declared length."""
-    first = f"{feature.name}_{next(iter(feature.ids))}"
-    columns = [(F.octet_length(first) / ID_BYTES).cast("int").alias(f"{feature.name}_length")]
+    # A field that was declared later is empty in the rows before; one that was longer then is cut.
+    counted = [F.octet_length(f"{feature.name}_{field}") / ID_BYTES for field in feature.ids]
+    filled = F.least(F.greatest(*counted, F.lit(0)), F.lit(feature.length))
+    columns = [filled.cast("int").alias(f"{feature.name}_length")]
     for field in (*feature.ids, *feature.dense):
         name, width = f"{feature.name}_{field}", ID_BYTES if field in feature.ids else NUMBER_BYTES
         columns.append(F.rpad(name, width * feature.length, F.lit(b"\0")).alias(name))

@@ -21,6 +21,19 @@ class Expectation:
     why: str
     arguments: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def failure(self) -> str:
+        """What is wrong where the condition does not hold."""
+        column, arguments = self.column, self.arguments
+        return {
+            "not_empty": "the table has no rows",
+            "not_null": f"{column} is null",
+            "unique": f"{column} is there more than once",
+            "in_set": f"{column} is none of {arguments.get('value_set')}",
+            "between": f"{column} is not in {arguments.get('min_value')}..{arguments.get('max_value')}",
+            "not_before": f"{column} lies before {arguments.get('earlier')}",
+        }[self.kind]
+
 
 def _not_null(*columns: str) -> list[Expectation]:
     why = "a row without it can be neither joined nor attributed"

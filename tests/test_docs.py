@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from jobs.cli import COMMANDS
 from jobs.model_config import ModelConfig
 from lattice_model.models import MODELS
 from lattice_model.network.config import Hyperparameters
 from lattice_model.training.config import TrainingConfig
+from schemas.space import Quality
 from schemas.space_file import load_space
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +53,15 @@ def test_the_parts_that_can_be_switched_are_on_the_page_on_models() -> None:
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)*)[`:,]", section))
     assert set(Hyperparameters.model_fields) >= named - {"network", "sigmoid", "shared"}
     assert named > {"cross_attention", "untied_layers", "towers", "query_key_norm", "norm_block"}
+
+
+def test_the_settings_of_the_page_on_trust_are_read_and_are_the_defaults_but_for_the_stops() -> None:
+    first, second = (yaml.safe_load(block)["quality"] for block in blocks(ROOT / "docs" / "trust.md", "yaml"))
+    assert Quality.model_validate(first) == Quality()
+    shown = Quality.model_validate(second).drift
+    assert (shown.positive_rate.stop, shown.null_share.stop) == (2.0, 0.5)
+    silent = {name: getattr(shown, name).model_copy(update={"stop": None}) for name in ("positive_rate", "null_share")}
+    assert shown.model_copy(update=silent) == Quality().drift
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -219,3 +219,10 @@ def test_a_report_is_replaced_whole(tmp_path: Path) -> None:
     with pytest.raises(LatticeError):
         render_report(NOTHING, None, None, samples.run_info(), path)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_header_counts_what_is_in_quarantine(tmp_path: Path) -> None:
+    run = samples.run_info().model_copy(update={"quarantined": 1_234})
+    render_report(samples.statistics(), None, None, run, tmp_path / "r.html")
+    text = Document((tmp_path / "r.html").read_text(encoding="utf-8")).text
+    assert "Quarantine1,234 rows" in text.replace("\n", "")
