@@ -28,6 +28,7 @@ COMMANDS = {
     "prepare": ("Stages of build", "jobs.prepare", "prepare"),
     "train": ("Models", "jobs.train", "train"),
     "evaluate": ("Models", "jobs.evaluate", "evaluate"),
+    "models": ("Models", "jobs.registry", "models"),
     "report": ("Models", "jobs.report", "report"),
     "flops": ("Models", "jobs.flops", "flops"),
 }

@@ -12,6 +12,8 @@ from lattice_model.models import MODELS
 from lattice_model.network.config import Hyperparameters
 from lattice_model.training.config import TrainingConfig
 from schemas.space import Quality
+from lattice_model.training.config import EarlyStopping, TrainingConfig
+from lattice_model.training.gates import Gates
 from schemas.space_file import load_space
 
 ROOT = Path(__file__).parents[1]
@@ -75,3 +77,16 @@ def test_commands_and_links_exist(document: Path) -> None:
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (document.parent / link).exists(), link
     assert "@@" not in text
+
+
+def test_the_page_on_training_shows_settings_that_are_read(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "training.md"
+    stopping, gates = blocks(page, "yaml")
+    path = tmp_path / "settings.yaml"
+    path.write_text(stopping + gates)
+    settings = ModelConfig.read(path)
+    assert settings.training.early_stopping == EarlyStopping(every=100, patience=3)
+    assert settings.gates == Gates()
+    table = page.read_text().split("## Settings")[1].split("\n[models.md]")[0]
+    named = {name for row in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    assert named <= set(TrainingConfig.model_fields) and len(named) >= 10

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lattice_model.training.config import TrainingConfig
+from schemas.errors import LatticeError
 from schemas.manifest import PinnedTable, Split
 
 
@@ -105,7 +106,20 @@ class TrainingLog(_Log):
 
     @classmethod
     def read(cls, path: Path) -> "TrainingLog":
-        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        """The log that lies there.
+
+        Raises:
+            LatticeError: it is damaged, or of another release.
+        """
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, ValidationError) as error:
+            reason = str(error).splitlines()[0]
+            raise LatticeError(
+                str(path),
+                f"The log is damaged or of another release: {reason}.",
+                "Move its folder away, or train again.",
+            ) from error
 
 
 def head_name(objective: str, window: str | None) -> str:

@@ -75,6 +75,13 @@ def test_the_log_says_how_it_went(tmp_path: Path) -> None:
     assert log.dense_parameters + log.embedding_parameters == sum(part.numel() for part in weights.parameters())
 
 
+def test_a_log_of_another_release_is_one_message(tmp_path: Path) -> None:
+    log = run(tmp_path, CONFIG.model_copy(update={"epochs": 1}), made_up(1))
+    (tmp_path / LOG).write_text(log.model_dump_json().replace('"space"', '"room"'))
+    with pytest.raises(LatticeError, match="of another release"):
+        TrainingLog.read(tmp_path / LOG)
+
+
 def test_the_first_point_is_the_loss_of_the_initial_network(tmp_path: Path) -> None:
     """Without dropout the first step's losses can be computed beside the run."""
     hyper = HYPER.model_copy(update={"dropout": 0.0})
