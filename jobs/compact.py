@@ -8,6 +8,7 @@ from rich.console import Console
 from jobs import options
 from jobs.build import STAGES
 from jobs.target import Target
+from jobs.unify import past_of
 from pipelines.tables import Published, published, vacuum
 from pipelines.tables import compact as merge
 from pipelines.warehouse import list_files, locked, read_text, write_text
@@ -42,7 +43,6 @@ def compact(
 
 def compact_tables(target: Target, keep_days: int) -> None:
     """Compact and vacuum the tables of a group and of its space."""
-    past = target.group_table("past")
     training = target.group_table("training")
     before = {uri: found for stage in STAGES for uri in stage.tables(target) if (found := published(uri))}
 
@@ -59,9 +59,9 @@ def compact_tables(target: Target, keep_days: int) -> None:
         console.print(
             f"  {name:<24} version {table.version:<4} {merged:<10} {removed:>6} files deleted", highlight=False
         )
-    unified = after.get(target.group_table("unified"))
-    if unified is not None and "past" in unified.pins:
-        vacuum(past, {unified.pins["past"]}, keep_days)
+    for uri, table in after.items():
+        if "past" in table.pins:
+            vacuum(past_of(uri), {table.pins["past"]}, keep_days)
 
 
 def _move_manifest(target: Target, before: Published, after: Published) -> None:

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from jobs.target import Target
-from lattice_model.training.trainer import LOG
+from lattice_model.training.checkpoint import read_manifest
+from lattice_model.training.trainer import CHECKPOINT, LOG
 from pipelines.tables import Published, files, require
 from pipelines.warehouse import read_text
 from schemas.errors import LatticeError
@@ -54,3 +55,12 @@ def find_model(target: Target, split: Split, name: str | None) -> Path:
         known = sorted(path.parent.name for path in target.models.glob(f"*/{LOG}"))
         raise LatticeError(str(folder), "There is no finished model here.", f"Known: {', '.join(known) or 'none'}.")
     return folder
+
+
+def live_manifests(target: Target) -> dict[str, TrainingManifest]:
+    """What the latest model of each split was trained on, by the model's name."""
+    names = {
+        str(json.loads(pointer.read_text(encoding="utf-8"))["model"])
+        for pointer in sorted(target.models.glob("latest-*.json"))
+    }
+    return {name: read_manifest(model_folder(target, name) / CHECKPOINT) for name in sorted(names)}

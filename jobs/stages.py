@@ -113,7 +113,7 @@ class Context:
                 options=options,
                 append=self.grow,
                 through=self.through,
-                plan=self.target.plan,
+                plan=self.target.plan_of(uri),
                 pins=pins,
                 beside=beside,
             ),
@@ -175,7 +175,7 @@ def _run_stage(target: Target, stage: Stage) -> list[Made]:
 def grow_stages(target: Target, stages: Sequence[Stage], through: datetime) -> list[Made]:
     """Add to every stage's tables what became available before ``through``; return what was made, if anything was."""
     with locked(target.warehouse, target.space.name):
-        made_of = fingerprint("nights", target.plan, through.isoformat())
+        made_of = fingerprint("nights", target.group_plan, through.isoformat())
         lacking = [stage for stage in stages if not _reaches(target, stage, through)]
         return [made for stage in lacking for made in _work(target, stage, made_of, through, grow=True)]
 
@@ -186,10 +186,13 @@ def _grows(table: Published, target: Target) -> datetime:
     Raises:
         LatticeError: nothing can be added to it, because its rows were made in another way.
     """
-    if table.through is None or table.plan != target.plan:
+    if table.through is None or table.plan != target.plan_of(table.uri):
+        chosen = target.selection
+        effective = f"selection {chosen.version}" if chosen else "no selection: every feature is used"
         raise LatticeError(
             table.uri,
-            "The table was built from another space file or sample, so no night can be added to it.",
+            "The table was built from another space file or sample, or with another selection of features "
+            f"(effective now: {effective}), so no night can be added to it.",
             "Build it anew with `lattice build`, or give the space and sample that it was built with.",
         )
     return table.through

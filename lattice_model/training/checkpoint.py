@@ -33,6 +33,12 @@ class _Name(BaseModel):
     model: str
 
 
+class _Trained(BaseModel):
+    """What says what it was trained on."""
+
+    manifest: TrainingManifest
+
+
 class _About(BaseModel, Generic[H]):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -117,6 +123,23 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
     return Checkpoint(
         network=network.to(device).eval(), training=about.training, manifest=about.manifest, split=about.split
     )
+
+
+def read_manifest(folder: Path) -> TrainingManifest:
+    """What the model of a checkpoint was trained on, without its weights.
+
+    Raises:
+        LatticeError: the folder holds no checkpoint, or one of another release.
+    """
+    try:
+        return _Trained.model_validate_json((folder / _ABOUT).read_text(encoding="utf-8")).manifest
+    except FileNotFoundError:
+        raise LatticeError(str(folder), "There is no checkpoint here.", _REMEDY) from None
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise LatticeError(
+            str(folder), f"The checkpoint is damaged or of another release: {reason}", _REMEDY
+        ) from error
 
 
 def _about(hyper: type[SharedHyperparameters]) -> type[_About[Any]]:
