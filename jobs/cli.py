@@ -29,6 +29,7 @@ COMMANDS = {
     "train": ("Models", "jobs.train", "train"),
     "evaluate": ("Models", "jobs.evaluate", "evaluate"),
     "models": ("Models", "jobs.registry", "models"),
+    "select": ("Models", "jobs.select", "select"),
     "report": ("Models", "jobs.report", "report"),
     "flops": ("Models", "jobs.flops", "flops"),
 }

@@ -9,7 +9,7 @@ from jobs.build import STAGES
 from jobs.logs import say
 from jobs.runs import running
 from jobs.target import Target
-from pipelines.tables import Published, published, vacuum
+from pipelines.tables import Published, join_uri, published, vacuum
 from pipelines.tables import compact as merge
 from pipelines.warehouse import list_files, read_text, write_text
 from schemas.manifest import PinnedTable, TrainingManifest
@@ -45,7 +45,6 @@ def compact_tables(target: Target, keep_days: int) -> None:
 
 
 def _compact(target: Target, keep_days: int, run: str) -> None:
-    past = target.group_table("past")
     training = target.group_table("training")
     before = {uri: found for stage in STAGES for uri in stage.tables(target) if (found := published(uri))}
 
@@ -61,9 +60,8 @@ def _compact(target: Target, keep_days: int, run: str) -> None:
         merged = "merged" if table.version != before[uri].version else "as it was"
         line = f"  {name:<24} version {table.version:<4} {merged:<10} {removed:>6} files deleted"
         say(line, table=name, version=table.version, deleted=removed)
-    unified = after.get(target.group_table("unified"))
-    if unified is not None and "past" in unified.pins:
-        vacuum(past, {unified.pins["past"]}, keep_days)
+        for beside, version in table.pins.items():
+            vacuum(join_uri(uri.rsplit("/", 1)[0], beside), {version}, keep_days)
 
 
 def _move_manifest(target: Target, before: Published, after: Published) -> None:

@@ -60,7 +60,7 @@ class Context:
         """The published rows of ``unified`` or ``zipped``, as the space file declares them now."""
         rows = self.read(uri)
         evolved = require(uri, "lattice build").evolved
-        return as_declared(rows, self.target.space, self.target.group) if evolved else rows
+        return as_declared(rows, self.target.computed, self.target.group) if evolved else rows
 
     def lacking(self, uri: str, one_form: bool = False) -> Span:
         """The span of time that the table lacks; it is empty (its ends are one) where nothing is lacking.
@@ -68,7 +68,7 @@ class Context:
         ``one_form``: all its rows must have been made under one space file.
         """
         found = published(uri) if self.grow else None
-        if found is None or (one_form and found.plan != self.target.plan):
+        if found is None or (one_form and found.plan != self.target.table_plan(uri)):
             return Span(None, self.through)
         through = grows(found, self.target)
         return Span(through, max(self.through, through))
@@ -121,7 +121,7 @@ class Context:
                 options=options,
                 append=span.start is not None,
                 through=self.through,
-                plan=self.target.plan,
+                plan=self.target.table_plan(uri),
                 pins=pins,
                 beside=beside,
                 run=self.run.id,
@@ -217,7 +217,8 @@ def grows(table: Published, target: Target) -> datetime:
     Raises:
         LatticeError: nothing can be added to it, because its rows were made in another way.
     """
-    if table.through is not None and table.plan == target.plan:
+    wanted = target.table_plan(table.uri)
+    if table.through is not None and table.plan == wanted:
         return table.through
     before = plan_of(target, table.plan) if table.through is not None else None
     if table.through is None or before is None or before.sample != target.sample:
@@ -225,6 +226,16 @@ def grows(table: Published, target: Target) -> datetime:
             table.uri,
             "The table was built from another sample or an unknown space file, so no night can be added to it.",
             "Build it anew with `lattice build`, or give the space and sample that it was built with.",
+        )
+    now = target.plans_made[wanted]
+    if (before.chosen, before.pinned) != (now.chosen, now.pinned):
+        chosen = target.selection
+        effective = f"selection {chosen.version}" if chosen else "no selection: every feature is used"
+        raise LatticeError(
+            table.uri,
+            f"The table was built with another selection of features (effective now: {effective}), so no night can be "
+            "added to it.",
+            "Build it anew with `lattice build`.",
         )
     check_evolution(before.space, target.space, target.group, table.through)
     return table.through

@@ -29,7 +29,7 @@ def _work(context: Context) -> None:
             inside = part.holds("impression_time")
             shown = held_rows.where(inside)
             labelled = evaluation(shown, known.where(inside), space, group, span)
-            yield packed(labelled, space, group, file_count(shown.count()))
+            yield packed(labelled, target.evaluated, group, file_count(shown.count()))
 
     suite = evaluation_suite(space, group)
     context.publish(held, target.group_table("evaluation"), suite, KEYS, PARQUET_OPTIONS, one_form=True)

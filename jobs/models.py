@@ -4,11 +4,13 @@ latest one of each split, and to the one that serves.
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jobs.target import Target
-from lattice_model.training.trainer import LOG
+from lattice_model.training.checkpoint import read_manifest
+from lattice_model.training.trainer import CHECKPOINT, LOG
 from pipelines.tables import Published, files, require
 from pipelines.warehouse import read_text
 from schemas.errors import LatticeError
@@ -130,3 +132,10 @@ def find_model(target: Target, split: Split, name: str | None) -> Path:
         known = sorted(path.name for path in finished_models(target))
         raise LatticeError(str(folder), "There is no finished model here.", f"Known: {', '.join(known) or 'none'}.")
     return folder
+
+
+def live_manifests(target: Target) -> dict[str, TrainingManifest]:
+    """What the model that serves, and the latest one of each split, were trained on, by the model's name."""
+    pointers = (read_pointer(target, name) for name in (*(f"latest-{split}" for split in get_args(Split)), SERVING))
+    names = sorted({pointer.model for pointer in pointers if pointer is not None})
+    return {name: read_manifest(model_folder(target, name) / CHECKPOINT) for name in names}

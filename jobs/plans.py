@@ -7,9 +7,10 @@ from pipelines.warehouse import list_files, read_text, write_text
 
 def keep_plan(target: Target) -> None:
     """Keep what the target's rows are made by, unless it is kept already."""
-    place = _place(target, target.plan)
-    if place not in list_files(target.plans):
-        write_text(place, target.made_by.model_dump_json(by_alias=True, indent=1))
+    known = list_files(target.plans)
+    for fingerprint, plan in target.plans_made.items():
+        if (place := _place(target, fingerprint)) not in known:
+            write_text(place, plan.model_dump_json(by_alias=True, indent=1))
 
 
 def plan_of(target: Target, plan: str) -> Plan | None:

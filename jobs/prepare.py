@@ -34,7 +34,7 @@ def _work(context: Context) -> None:
         available = rows.where(span.holds("available_time"))
         for part in parts(available, span, longest_window(space, target.group)):
             mixed = downsampled(available.where(part.holds("impression_time")), space, target.group)
-            yield packed(mixed, space, target.group, file_count(mixed.count()))
+            yield packed(mixed, target.trained, target.group, file_count(mixed.count()))
 
     uri, suite = target.group_table("training"), packed_suite(space, target.group)
     context.publish(
@@ -55,7 +55,7 @@ def _write_manifest(context: Context, training: Published) -> None:
 
 def _manifest(context: Context, training: Published) -> TrainingManifest:
     target, space = context.target, context.target.space
-    categorical, dense, sequences = inputs(space, target.group)
+    categorical, dense, sequences = inputs(target.trained, target.group)
     rows, known = read(context.spark, training), _final_normalisers(context)
     normalisers: dict[Split, dict[str, Normaliser]] = {
         split: known[split]
@@ -83,6 +83,7 @@ def _manifest(context: Context, training: Published) -> TrainingManifest:
         sequences=sequences,
         normalisers=normalisers,
         negatives=space.groups[target.group].negatives,
+        selection=target.selection.version if target.selection else None,
         cuts={split: space.cut(split) for split in _SPLITS},
         tables={t.uri.rsplit("/", 1)[-1]: PinnedTable(uri=t.uri, version=t.version, rows=t.rows) for t in pinned},
         fingerprint=context.fingerprint,
@@ -92,7 +93,7 @@ def _manifest(context: Context, training: Published) -> TrainingManifest:
 def _final_normalisers(context: Context) -> dict[Split, dict[str, Normaliser]]:
     """Of the manifest so far, those that no night changes: the rows that they were fitted on were complete."""
     before = published(context.target.group_table("training")) if context.grow else None
-    if before is None or before.through is None or before.plan != context.target.plan:
+    if before is None or before.through is None or before.plan != context.target.group_plan:
         return {}
     manifest = TrainingManifest.model_validate_json(read_text(context.target.manifest_uri(before.version)))
     return {split: manifest.normalisers[split] for split in _SPLITS if manifest.cuts[split] <= before.through}

@@ -28,7 +28,9 @@ console = Console(stderr=True)
 
 def write_report(target: Target, model: Path, path: Path | None = None) -> Path:
     """Write the report of a model and the tables as they are published now; return its path."""
-    tables = {uri.rsplit("/", 1)[-1]: require(uri, "lattice build") for stage in STAGES for uri in stage.tables(target)}
+    # No model is made of the pool, and a selection that no build has followed yet has none.
+    uris = [uri for stage in STAGES for uri in stage.tables(target) if uri != target.group_table("pool")]
+    tables = {uri.rsplit("/", 1)[-1]: require(uri, "lattice build") for uri in uris}
     page = path or model / REPORT
     statistics = _statistics(target, tables, model / _STATISTICS)
     metrics = model / METRICS

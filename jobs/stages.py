@@ -48,7 +48,7 @@ def _run_stage(target: Target, stage: Stage, run: Run) -> None:
 def grow_stages(target: Target, stages: Sequence[Stage], through: datetime) -> list[Made]:
     """Add to every stage's tables what became available before ``through``; return what was made, if anything was."""
     with running(target, "nightly") as run:
-        made_of = fingerprint("nights", target.plan, through.isoformat())
+        made_of = fingerprint("nights", target.group_plan, through.isoformat())
         lacking = [stage for stage in stages if not _reaches(target, stage, through)]
         keep_plan(target)
         for stage in lacking:

@@ -92,6 +92,16 @@ def inputs(
     return categorical, dense, sequences
 
 
+def row_bytes(space: ModelSpace) -> dict[str, int]:
+    """How many bytes each feature takes in a row of the layout, before compression."""
+    sizes = {feature.name: ID_BYTES for feature in categorical_columns(space)}
+    sizes |= {feature.name: NUMBER_BYTES for feature in dense_columns(space)}
+    for sequence in sequence_columns(space):
+        event = ID_BYTES * len(sequence.ids) + NUMBER_BYTES * len(sequence.dense)
+        sizes[sequence.name] = NUMBER_BYTES + sequence.length * event
+    return sizes
+
+
 def labels(space: ModelSpace, group: str) -> tuple[ObjectiveLabel, ...]:
     """The label columns of the group's objectives, for the manifest."""
     portfolios = space.portfolios(group)

@@ -11,8 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlparse
 
+import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, WriterProperties
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyspark.sql import DataFrame, SparkSession
@@ -20,6 +22,7 @@ from pyspark.sql.types import BinaryType, DoubleType, FloatType
 
 from schemas.errors import LatticeError
 
+Filter = list[tuple[str, str, Any]]
 _PUBLISHED, _FINGERPRINT, _DETAILS = "lattice.published", "lattice.fingerprint", "lattice.details"
 
 
@@ -107,6 +110,17 @@ def require(uri: str, made_by: str) -> Published:
 def read(spark: SparkSession, table: Published) -> DataFrame:
     """The rows of a published version."""
     return read_delta(spark, table.uri, table.version)
+
+
+def read_rows(table: Published, columns: list[str] | None = None, where: Filter | None = None) -> pa.Table:
+    """Rows of a published version of a small table, without Spark.
+
+    Args:
+        columns: which; None for all.
+        where: (column, ``=``, value) each, all of which hold.
+    """
+    rows: pa.Table = DeltaTable(table.uri, version=table.version).to_pyarrow_table(columns=columns, filters=where)
+    return rows
 
 
 def read_delta(spark: SparkSession, uri: str, version: int | None = None) -> DataFrame:

@@ -150,3 +150,11 @@ def packed_suite(space: ModelSpace, group: str) -> list[Expectation]:
         ),
         *_labels(space, group),
     ]
+
+
+def selection_suite() -> list[Expectation]:
+    return [
+        _not_empty("feature"),
+        *_not_null("version", "effective_from", "feature", "chosen", "frontier", "reason"),
+        _unique("feature", "a selection decides each feature once"),
+    ]

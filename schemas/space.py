@@ -187,6 +187,9 @@ class History(_Feature):
     sums: tuple[Name, ...] = ()
     recency: bool = True
     gap: bool = False
+    measures: tuple[str, ...] | Literal["all"] = Field(
+        default=ALL, description="Only these of its columns, by what follows the name: count_7d, quantity_all, recency."
+    )
 
     @field_validator("horizons")
     @classmethod
@@ -248,6 +251,12 @@ class Group(Declared):
         default={},
         description="Domain -> the share of its rows without a positive label that training keeps, weighted by one "
         "over it; default: all of them.",
+    )
+    pool: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="The share of users whose rows keep every candidate feature while a selection is effective.",
     )
 
     @model_validator(mode="after")

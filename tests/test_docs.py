@@ -10,10 +10,9 @@ from jobs.cli import COMMANDS
 from jobs.model_config import ModelConfig
 from lattice_model.models import MODELS
 from lattice_model.network.config import Hyperparameters
-from lattice_model.training.config import TrainingConfig
-from schemas.space import Quality
 from lattice_model.training.config import EarlyStopping, TrainingConfig
 from lattice_model.training.gates import Gates
+from schemas.space import Quality
 from schemas.space_file import load_space
 
 ROOT = Path(__file__).parents[1]

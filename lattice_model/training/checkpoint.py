@@ -34,6 +34,12 @@ class _Name(BaseModel):
     model: str
 
 
+class _Trained(BaseModel):
+    """What says what it was trained on."""
+
+    manifest: TrainingManifest
+
+
 class _About(BaseModel, Generic[H]):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -130,6 +136,23 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
         split=about.split,
         cut=about.cut,
     )
+
+
+def read_manifest(folder: Path) -> TrainingManifest:
+    """What the model of a checkpoint was trained on, without its weights.
+
+    Raises:
+        LatticeError: the folder holds no checkpoint, or one of another release.
+    """
+    try:
+        return _Trained.model_validate_json((folder / _ABOUT).read_text(encoding="utf-8")).manifest
+    except FileNotFoundError:
+        raise LatticeError(str(folder), "There is no checkpoint here.", _REMEDY) from None
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise LatticeError(
+            str(folder), f"The checkpoint is damaged or of another release: {reason}", _REMEDY
+        ) from error
 
 
 def _about(hyper: type[SharedHyperparameters]) -> type[_About[Any]]:
