@@ -21,7 +21,8 @@ def domain_groups(domains: Sequence[str], groups: Sequence[Sequence[str]] | None
 class Untied(nn.Module):
     """A module in copies, one a group; each row goes through its group's copy, and so does its gradient.
 
-    The copies start alike: training begins as if they were tied. A row costs what it costs in the module itself.
+    The copies start alike: training begins as if they were tied. A row costs what it costs in the module itself, but
+    in an exported program, whose sizes may not depend on data: there every copy takes every row.
     """
 
     def __init__(self, module: nn.Module, group_D: Sequence[int]) -> None:
@@ -34,6 +35,12 @@ class Untied(nn.Module):
     def forward(self, domain_B: Tensor, *inputs: Tensor | Sequence[Tensor]) -> Tensor:
         """Return what the module returns; ``inputs`` are its own, with the rows first."""
         group_B = self.group_D[domain_B]
+        if torch.compiler.is_exporting():
+            found, *others = (copy(*inputs) for copy in self.copies)
+            for group, output in enumerate(others, start=1):
+                own_B = (group_B == group).view(-1, *[1] * (found.ndim - 1))
+                found = torch.where(own_B, output, found)
+            return found
         rows = [torch.nonzero(group_B == group).squeeze(1) for group in range(len(self.copies))]
         outputs = [copy(*(_take(value, own) for value in inputs)) for copy, own in zip(self.copies, rows, strict=True)]
         return torch.cat(outputs)[torch.argsort(torch.cat(rows))]

@@ -9,6 +9,7 @@ from sklearn.metrics import log_loss
 
 from lattice_model.evaluation.heads import HeadSums, add_up, by_objective, head_sums
 from lattice_model.loader import Loader
+from lattice_model.network.tasks import TaskModules
 from tests.lattice_model.tables import make_table, write_files
 from tests.lattice_model.training.runs import MANIFEST, network
 
@@ -17,6 +18,7 @@ def test_each_head_is_measured_on_the_rows_of_its_window(tmp_path: Path) -> None
     table = make_table(MANIFEST, 400)
     loader = Loader(write_files(table, tmp_path), MANIFEST, batch_size=150, shuffle=False)
     model = network()
+    assert isinstance(model.tasks, TaskModules)
     with torch.no_grad():  # untrained, all predictions are nearly alike
         model.tasks.out_Hh.mul_(100)
     sums = head_sums(model, loader.epoch())

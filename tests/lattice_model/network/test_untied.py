@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from lattice_model.batch import Batch
+from lattice_model.export.serving import Serving, example_inputs, export_program
 from lattice_model.network import Hyperparameters, LatticeConfig, LatticeNetwork
 from lattice_model.network.untied import Untied, domain_groups
 from lattice_model.supervision.masked_bce import head_targets, masked_bce
@@ -108,6 +109,21 @@ def test_compiled_agrees_with_eager() -> None:
         domain_B, x = torch.randint(0, 3, (rows,)), torch.randn(rows, 4)
         with torch.no_grad():
             torch.testing.assert_close(compiled(domain_B, x), module(domain_B, x))
+
+
+def test_an_exported_network_gives_the_same() -> None:
+    """For batches of any size, though what each domain has of one is data."""
+    network = made(towers="domain").eval()
+    with torch.no_grad():
+        for block in (network.backbone.fusions[1], network.tasks):
+            for parameter in copies_of(block)[2].parameters():
+                parameter.mul_(1.5)
+    program = export_program(network, MANIFEST).module()
+    inputs = example_inputs(MANIFEST, rows=7) | {"domain": torch.tensor([0, 2, 1, 2, 2, 0, 1])}
+    with torch.no_grad():
+        found, expected = program(inputs), Serving(network, MANIFEST)(inputs)
+    torch.testing.assert_close(found, expected)
+    assert (expected[1] - expected[0]).abs().max() > 1e-4
 
 
 def test_domains_and_layers_that_are_not_there_are_refused() -> None:
