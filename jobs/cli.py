@@ -26,6 +26,8 @@ COMMANDS = {
     "prepare": ("Stages of build", "jobs.prepare", "prepare"),
     "train": ("Models", "jobs.train", "train"),
     "evaluate": ("Models", "jobs.evaluate", "evaluate"),
+    "export": ("Models", "jobs.export", "export"),
+    "score": ("Models", "jobs.score", "score"),
     "report": ("Models", "jobs.report", "report"),
     "flops": ("Models", "jobs.flops", "flops"),
 }

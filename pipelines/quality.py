@@ -34,7 +34,8 @@ def check(rows: DataFrame, name: str, suite: list[Expectation], keys: tuple[str,
     Raises:
         LatticeError: a condition fails; says which one, why it matters, in how many rows, and shows some.
     """
-    named = {*(e.column for e in suite), *(e.arguments["earlier"] for e in suite if "earlier" in e.arguments), *keys}
+    others = (e.arguments[other] for e in suite for other in ("earlier", "with") if other in e.arguments)
+    named = {*(e.column for e in suite), *others, *keys}
     # Great Expectations takes each of thousands of columns into every query otherwise.
     rows = rows.select(*(column for column in rows.columns if column in named))
     # A first pass only counts; rows are looked up only where something failed.
@@ -89,6 +90,8 @@ def _expectation(expectation: Expectation) -> gxe.Expectation:
             return gxe.ExpectColumnValuesToNotBeNull(column=column)
         case "unique":
             return gxe.ExpectColumnValuesToBeUnique(column=column)
+        case "unique_together":
+            return gxe.ExpectCompoundColumnsToBeUnique(column_list=[column, arguments["with"]])
         case "in_set":
             return gxe.ExpectColumnValuesToBeInSet(column=column, **arguments)
         case "between":
@@ -105,6 +108,7 @@ def _describe(result: dict[str, Any], expectation: Expectation) -> str:
         "not_empty": "the table has no rows",
         "not_null": f"{column} is null",
         "unique": f"{column} is there more than once",
+        "unique_together": f"{column} with {arguments.get('with')} is there more than once",
         "in_set": f"{column} is none of {arguments.get('value_set')}",
         "between": f"{column} is not in {arguments.get('min_value')}..{arguments.get('max_value')}",
         "not_before": f"{column} lies before {arguments.get('earlier')}",
