@@ -30,6 +30,8 @@ COMMANDS = {
     "evaluate": ("Models", "jobs.evaluate", "evaluate"),
     "models": ("Models", "jobs.registry", "models"),
     "select": ("Models", "jobs.select", "select"),
+    "export": ("Models", "jobs.export", "export"),
+    "score": ("Models", "jobs.score", "score"),
     "report": ("Models", "jobs.report", "report"),
     "flops": ("Models", "jobs.flops", "flops"),
 }

@@ -65,7 +65,8 @@ def examine(
     rows: DataFrame, suite: list[Expectation], keys: tuple[str, ...]
 ) -> tuple[tuple[Outcome, ...], Failure | None]:
     """How each expectation turned out, and what does not hold, if anything; arguments as of ``check``."""
-    named = {*(e.column for e in suite), *(e.arguments["earlier"] for e in suite if "earlier" in e.arguments), *keys}
+    others = (e.arguments[other] for e in suite for other in ("earlier", "with") if other in e.arguments)
+    named = {*(e.column for e in suite), *others, *keys}
     # Great Expectations takes each of thousands of columns into every query otherwise.
     rows = rows.select(*(column for column in rows.columns if column in named))
     # A first pass only counts; rows are looked up only where something failed.
@@ -134,6 +135,8 @@ def _expectation(expectation: Expectation) -> gxe.Expectation:
             return gxe.ExpectColumnValuesToNotBeNull(column=column)
         case "unique":
             return gxe.ExpectColumnValuesToBeUnique(column=column)
+        case "unique_together":
+            return gxe.ExpectCompoundColumnsToBeUnique(column_list=[column, arguments["with"]])
         case "in_set":
             return gxe.ExpectColumnValuesToBeInSet(column=column, **arguments)
         case "between":
