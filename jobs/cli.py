@@ -26,6 +26,7 @@ COMMANDS = {
     "prepare": ("Stages of build", "jobs.prepare", "prepare"),
     "train": ("Models", "jobs.train", "train"),
     "evaluate": ("Models", "jobs.evaluate", "evaluate"),
+    "importance": ("Models", "jobs.importance", "importance"),
     "report": ("Models", "jobs.report", "report"),
     "flops": ("Models", "jobs.flops", "flops"),
 }
