@@ -29,6 +29,7 @@ COMMANDS = {
     "train": ("Models", "jobs.train", "train"),
     "evaluate": ("Models", "jobs.evaluate", "evaluate"),
     "models": ("Models", "jobs.registry", "models"),
+    "importance": ("Models", "jobs.importance", "importance"),
     "select": ("Models", "jobs.select", "select"),
     "export": ("Models", "jobs.export", "export"),
     "score": ("Models", "jobs.score", "score"),

@@ -61,6 +61,13 @@ def remove(uri: str) -> None:
     system.delete_file(path)
 
 
+def remove_folder(uri: str) -> None:
+    """Delete a folder and what is in it, if it is there."""
+    system, path = _file_system(uri)
+    if system.get_file_info(path).type == FileType.Directory:
+        system.delete_dir(path)
+
+
 def _file_system(uri: str) -> tuple[FileSystem, str]:
     if is_local(uri):
         return LocalFileSystem(), str(local_path(uri).resolve())
