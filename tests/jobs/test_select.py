@@ -125,6 +125,16 @@ def test_what_matters_is_chosen_and_the_live_models_features_are_pinned(
     assert first["on_no_frontier"] == len(every) - 6
 
 
+def test_what_is_pinned_is_computed_and_not_trained_with(whole: Target, selected: dict[str, Any]) -> None:
+    every = {candidate.name for candidate in candidates(whole.space)}
+    for version, computed in ((1, every), (2, {*CHOSEN, *PARTS})):
+        target = _parse(whole)
+        # As if this version were the effective one.
+        vars(target)["selection"] = find_selection(whole.group_table("selection"), version)
+        assert {candidate.name for candidate in candidates(target.computed)} == computed
+        assert {candidate.name for candidate in candidates(target.trained)} == set(CHOSEN)
+
+
 def test_a_night_under_another_selection_is_refused(whole: Target, selected: dict[str, Any]) -> None:
     with pytest.raises(
         LatticeError, match=r"(?s)another selection of features .effective now: selection 2.*lattice build"
@@ -199,6 +209,20 @@ def test_an_earlier_selection_comes_again_with_what_live_models_read_now(built: 
     live = {name for manifest in live_manifests(built).values() for name in manifest.features()}
     assert set(again.pinned) == live - set(again.chosen)
     assert _parse(built).selection == effective
+
+
+def test_people_read_the_sizes_a_warning_and_where_the_report_is(
+    built: Target, capsys: pytest.CaptureFixture[str]
+) -> None:
+    later = datetime(2999, 1, 3, tzinfo=UTC)
+    select(space=str(built.folder / "video.yaml"), warehouse=built.warehouse, count=8, unpin=True, start=later)
+    said = capsys.readouterr()
+    assert "6 features were chosen, the target is 8" in said.err
+    assert "6 of 25 features; target 8" in said.out
+    assert "sizes of frontiers" in said.out
+    page = Path(said.out.split("Report: ")[1].strip())
+    assert "A made-up video service" in page.read_text(encoding="utf-8")
+    assert pd.read_csv(page.with_suffix(".csv"))["chosen"].sum() == 6
 
 
 def test_a_feature_that_the_space_lost_is_named(built: Target) -> None:
