@@ -62,6 +62,8 @@ def configure(form: LogFormat) -> None:
         handler = _Lines()
         handler.setFormatter(_Json() if form is LogFormat.json else _Text())
     log.handlers[:] = [handler]
+    # Some library gives the root logger a handler of its own: each line would come twice.
+    log.propagate = False
     log.setLevel(logging.INFO)
 
 
