@@ -10,6 +10,7 @@ from jobs.parts import parts
 from jobs.stages import Context, Stage, stage_command
 from pipelines.concatenation import KEYS, memory, unified
 from pipelines.point_in_time import remembered
+from pipelines.privacy import side_keys
 from pipelines.spans import Span
 from pipelines.tables import leading, read_delta, require, write
 from pipelines.zipper import group_window
@@ -22,6 +23,7 @@ def _work(context: Context) -> None:
     members = impressions.where(impressions["domain"].isin(*space.group_domains(target.group)))
     events = {name: context.read(uri) for name, uri in target.event_tables.items()}
     attributes = {name: context.read(uri) for name, uri in target.attribute_tables.items()}
+    keys = side_keys(space, target.group)
     uri, place, pins = target.group_table("unified"), target.group_table("past"), dict[str, int]()
 
     def remember(known: DataFrame, span: Span) -> DataFrame:
@@ -43,7 +45,7 @@ def _work(context: Context) -> None:
         for part in every:
             known = memory(events, attributes, space, part, past)
             shown = members.where(part.holds("impression_time"))
-            windowed = group_window(unified(shown, known, attributes, space, part), space, target.group)
+            windowed = group_window(unified(shown, known, attributes, space, part, keys), space, target.group)
             # A reader of some days and windows then finds them together, and skips the rest.
             yield leading(windowed, *KEYS, "window").sortWithinPartitions(F.to_date("impression_time"), "window")
             # The first night that follows a build can still find out; a part cannot wait.

@@ -12,6 +12,7 @@ from jobs.stages import Context, Stage, stage_command
 from pipelines.attribution import available_outcomes, longest_window, lookahead, zipped
 from pipelines.concatenation import KEYS
 from pipelines.late import is_delayed, late_feedback
+from pipelines.privacy import creditable, side_keys
 from pipelines.spans import Span
 from schemas.expectations import late_suite, outcomes_suite, zipped_suite
 
@@ -19,7 +20,7 @@ from schemas.expectations import late_suite, outcomes_suite, zipped_suite
 def _work(context: Context) -> None:
     target, space, group = context.target, context.target.space, context.target.group
     rows = context.read(target.group_table("unified"))
-    feedback = context.read(target.space_table("feedback"))
+    feedback = creditable(context.read(target.space_table("feedback")), space, group, side_keys(space, group))
 
     back, ended = longest_window(space, group), Span(None, context.through)
 
