@@ -15,6 +15,7 @@ from pipelines.sources import source_files
 from pipelines.tables import byte_size, published
 from schemas.duration import format_duration
 from schemas.features import categorical_columns, dense_columns, sequence_columns
+from schemas.privacy import in_force
 
 
 def plan(
@@ -88,6 +89,7 @@ def plan_of(target: Target) -> dict[str, Any]:
             "dense features": len(dense),
             "sequence features": len(sequences),
             "events a sequence": max((part.length for part in sequences), default=0),
+            "privacy rules": in_force(space, group) or ["none"],
         },
         "stages": stages,
     }

@@ -73,7 +73,7 @@ def _requested(spark: SparkSession, target: Target, path: str) -> tuple[DataFram
     events = {name: read(spark, read_tables[name]) for name in target.event_tables}
     attributes = {name: read(spark, read_tables[name]) for name in target.attribute_tables}
     made_of = " ".join(f"{table.uri} {table.version}" for table in read_tables.values())
-    return request_features(requests, events, attributes, target.space), f"{path} {made_of}"
+    return request_features(requests, events, attributes, target.space, target.group), f"{path} {made_of}"
 
 
 def _rows(spark: SparkSession, target: Target, table: str) -> tuple[DataFrame, str]:

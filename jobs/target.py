@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from pipelines.keyed import key_for
 from pipelines.sampling import parse_sample
 from pipelines.selections import effective_selection
 from pipelines.sources import source_identity
@@ -180,10 +183,12 @@ class Target:
 
     @cached_property
     def plan(self) -> str:
-        """What every row of the space's tables is made by: the space and the sample."""
+        """What every row of the space's tables is made by: the space, the sample, and the key of keyed hashes."""
+        keyed = [key_for("check").hex()] if any("users" in rule.forbid for rule in self.space.privacy) else []
         return fingerprint(
             self.space.model_dump_json(by_alias=True, exclude={"quality"}),
             self.sample.model_dump_json() if self.sample else "",
+            *keyed,
         )
 
     @cached_property
@@ -244,7 +249,15 @@ def code_fingerprint(*packages: str) -> str:
     """A hash of the packages' Python sources: a change of code makes finished stages stale."""
     digest = hashlib.sha256()
     for package in packages:
-        root = Path(str(resources.files(package)))
-        for path in sorted(root.rglob("*.py")):
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+        for name, source in sorted(_sources(resources.files(package))):
+            digest.update(name.encode() + b"\0" + source + b"\0")
     return digest.hexdigest()
+
+
+def _sources(folder: Traversable, within: str = "") -> Iterator[tuple[str, bytes]]:
+    """The sources in a package, which may be a folder or lie in a zip file, by their path in it."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _sources(entry, f"{within}{entry.name}/")
+        elif entry.name.endswith(".py"):
+            yield within + entry.name, entry.read_bytes()

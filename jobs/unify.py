@@ -16,6 +16,7 @@ from jobs.stages import Stage, stage_command
 from jobs.target import Target
 from pipelines.concatenation import KEYS, memory, unified
 from pipelines.point_in_time import remembered
+from pipelines.privacy import side_keys
 from pipelines.sampling import pooled
 from pipelines.spans import Span
 from pipelines.tables import leading, read_delta, require, write
@@ -36,7 +37,7 @@ def _work(context: Context) -> None:
 
 def _with_features(context: Context, members: DataFrame, space: ModelSpace, uri: str) -> None:
     """Publish impressions with every feature of the space; what these remember is pinned, by its table's name."""
-    target, pins = context.target, dict[str, int]()
+    target, pins, keys = context.target, dict[str, int](), side_keys(space, context.target.group)
     past_name = "past" if uri == target.group_table("unified") else "past_pool"
     place = target.group_table(past_name)
     events = {name: context.read(table) for name, table in target.event_tables.items()}
@@ -63,7 +64,7 @@ def _with_features(context: Context, members: DataFrame, space: ModelSpace, uri:
         for part in every:
             known = memory(events, attributes, space, part, past)
             shown = members.where(part.holds("impression_time"))
-            windowed = group_window(unified(shown, known, attributes, space, part), space, target.group)
+            windowed = group_window(unified(shown, known, attributes, space, part, keys), space, target.group)
             # A reader of some days and windows then finds them together, and skips the rest.
             yield leading(windowed, *KEYS, "window").sortWithinPartitions(F.to_date("impression_time"), "window")
             # The first night that follows a build can still find out; a part cannot wait.

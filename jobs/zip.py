@@ -14,6 +14,7 @@ from jobs.stages import Stage, stage_command
 from pipelines.attribution import available_outcomes, longest_window, lookahead, zipped
 from pipelines.concatenation import KEYS
 from pipelines.late import is_delayed, late_feedback
+from pipelines.privacy import creditable, side_keys
 from pipelines.spans import Span
 from schemas.expectations import late_suite, outcomes_suite, zipped_suite
 
@@ -21,7 +22,7 @@ from schemas.expectations import late_suite, outcomes_suite, zipped_suite
 def _work(context: Context) -> None:
     target, space, group = context.target, context.target.space, context.target.group
     rows = context.read_features(target.group_table("unified"))
-    feedback = context.read(target.space_table("feedback"))
+    feedback = creditable(context.read(target.space_table("feedback")), space, group, side_keys(space, group))
 
     back, ended = longest_window(space, group), Span(None, context.through)
 

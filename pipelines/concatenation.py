@@ -5,12 +5,14 @@ sequence); null means that the domain has the feature and its value is unknown.
 """
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import point_in_time
 from pipelines.ids import hashed_id
+from pipelines.privacy import with_side_ids
 from pipelines.spans import Span
 from schemas.features import attribute_column, categorical_columns, dense_columns, origin_column, sequence_columns
 from schemas.space import Categorical, Dense, ModelSpace
@@ -38,7 +40,12 @@ def memory(
 
 
 def unified(
-    impressions: DataFrame, known: DataFrame, attributes: Mapping[str, DataFrame], space: ModelSpace, span: Span
+    impressions: DataFrame,
+    known: DataFrame,
+    attributes: Mapping[str, DataFrame],
+    space: ModelSpace,
+    span: Span,
+    side_keys: Mapping[str, bytes] = MappingProxyType({}),
 ) -> DataFrame:
     """The unified table: the impression's keys, then every feature column of the space (schemas.features).
 
@@ -46,9 +53,10 @@ def unified(
         impressions: of all domains, with every declared column (null where a domain lacks it).
         known: the memory of a span that they lie in.
         attributes: by name, one row a key.
+        side_keys: of pipelines.privacy, where users must not be linked across domains.
     """
     rows = _narrow(_with_attributes(impressions, attributes, space, _impression_paths(space)), space)
-    rows = point_in_time.with_features(rows, known, space, span)
+    rows = with_side_ids(point_in_time.with_features(rows, known, space, span), side_keys)
     # Ratios divide other features as they are before zeroing.
     measured_rows = rows.select("*", *_ratios(space))
     return measured_rows.select(*KEYS, *_categorical(space), *_dense(space), *_sequences(space))

@@ -39,7 +39,8 @@ def all_feedback(
     """One row a feedback that arrived in a span: its objective, keys and times, and the impression it answers, if any.
 
     ``answered_time`` is that impression's time; null where no such impression was known by the end of the (UTC) day on
-    which the feedback arrived, or it is so old that no label can depend on the answer.
+    which the feedback arrived, or it is so old that no label can depend on the answer. ``origin`` is the domain that
+    the feedback was recorded in, where its source says so.
     """
     longest = max((w for objective in space.objectives.values() for w in objective.windows), default=timedelta(0))
     memory = longest + timedelta(days=1)
@@ -52,6 +53,7 @@ def all_feedback(
             "arrival_time",
             _answered_id(F.col("domain"), F.col("source_key")).alias("impression_id"),
             "value",
+            F.col("domain").alias("origin"),
         )
         for objective, rows in ((name, rows.where(span.holds("arrival_time"))) for name, rows in feedback.items())
     ]
@@ -71,6 +73,7 @@ def all_feedback(
         "impression_id",
         F.when(is_recent & is_known, F.col("answered_time")).alias("answered_time"),
         "value",
+        "origin",
     )
 
 

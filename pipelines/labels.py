@@ -31,7 +31,8 @@ def outcomes(
         impressions: ``impression_id`` (unique), ``domain``, ``user_id``, ``item_id``, ``impression_time``, and whatever
             else the result should have.
         feedback: ``objective``, ``user_id``, ``item_id``, ``feedback_time``, ``arrival_time``, ``impression_id``
-            (null where feedback does not name the impression it answers).
+            (null where feedback does not name the impression it answers), and ``domain`` if it may credit impressions
+            of that domain only (pipelines.privacy).
         neighbours: all impressions among which feedback with ``attribution: last`` looks for the last one, with the
             same columns; default: ``impressions``. Others of them may be in the result too.
     """
@@ -137,7 +138,8 @@ def _timeline(impressions: DataFrame, feedback: DataFrame, objective: Objective,
 def _every(impressions: DataFrame, feedback: DataFrame, objective: Objective) -> DataFrame:
     # Descending, so that 'after t' is an unbounded-preceding frame, which Spark advances incrementally.
     after = Window.partitionBy("_key").orderBy(F.col("_at").desc()).rangeBetween(Window.unboundedPreceding, -1)
-    rows = _timeline(impressions, feedback, objective, "user_id", "item_id").select(
+    apart = ["domain"] if "domain" in feedback.columns else []
+    rows = _timeline(impressions, feedback, objective, *apart, "user_id", "item_id").select(
         "_shown", F.min("arrival").over(after).alias("arrival")
     )
     return _credited(rows)
@@ -146,7 +148,8 @@ def _every(impressions: DataFrame, feedback: DataFrame, objective: Objective) ->
 def _last_only(impressions: DataFrame, feedback: DataFrame, objective: Objective) -> DataFrame:
     """Feedback credits the last impression before it, in its domain; impressions of one instant share the credit."""
     domains = impressions.select("domain").distinct()
-    rows = _timeline(impressions, feedback.crossJoin(F.broadcast(domains)), objective, "domain", "user_id", "item_id")
+    answers = feedback if "domain" in feedback.columns else feedback.crossJoin(F.broadcast(domains))
+    rows = _timeline(impressions, answers, objective, "domain", "user_id", "item_id")
     ordered = Window.partitionBy("_key").orderBy("_at")
     shown_at = F.when(F.col("_shown").isNotNull(), F.col("_at"))
     # An episode is named by the impression time that opens it; feedback belongs to the last one before its instant.

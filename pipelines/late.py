@@ -59,7 +59,8 @@ def _missed(
 ) -> list[DataFrame]:
     parts = []
     for name, objective in objectives.items():
-        keys = ["impression_id"] if objective.match == "impression" else ["user_id", "item_id"]
+        apart = ["domain"] if "domain" in delayed.columns else []
+        keys = ["impression_id"] if objective.match == "impression" else [*apart, "user_id", "item_id"]
         answers = delayed.where(F.col("objective") == name).select(*keys, "feedback_time", "arrival_time")
         concerned = rows.where(F.col("domain").isin(*objective.domains)).withColumn(
             "_closed", own_window_closes(space, group)

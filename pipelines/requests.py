@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from pipelines.concatenation import memory, unified
 from pipelines.ids import impression_id
+from pipelines.privacy import side_keys
 from pipelines.sources.base import require_columns
 from pipelines.sources.files import read_table
 from pipelines.sources.opening import Format, open_table, resolve
@@ -49,7 +50,11 @@ def read_requests(spark: SparkSession, path: str, space: ModelSpace, group: str)
 
 
 def request_features(
-    requests: DataFrame, events: Mapping[str, DataFrame], attributes: Mapping[str, DataFrame], space: ModelSpace
+    requests: DataFrame,
+    events: Mapping[str, DataFrame],
+    attributes: Mapping[str, DataFrame],
+    space: ModelSpace,
+    group: str,
 ) -> DataFrame:
     """The requests as ``unified`` has impressions: keys and features, from what had arrived before each one's time.
 
@@ -57,7 +62,8 @@ def request_features(
         requests: as ``read_requests`` gives them.
         events, attributes: the space's published tables, by name.
     """
-    return unified(requests, memory(events, attributes, space, EVER), attributes, space, EVER)
+    known = memory(events, attributes, space, EVER)
+    return unified(requests, known, attributes, space, EVER, side_keys(space, group))
 
 
 def _format(path: str) -> Format:

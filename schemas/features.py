@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from schemas.duration import format_duration
+from schemas.privacy import feature_domains
 
 if TYPE_CHECKING:
     from schemas.space import Categorical, Dense, History, ModelSpace
@@ -103,7 +104,7 @@ def categorical_columns(space: ModelSpace) -> tuple[CategoricalColumn, ...]:
             name=name,
             id_space=feature.id_space,
             size=space.id_spaces[feature.id_space],
-            domains=_domains(space, feature.domains),
+            domains=feature_domains(space, feature),
         )
         for name, feature in space.features.categorical.items()
     )
@@ -112,15 +113,15 @@ def categorical_columns(space: ModelSpace) -> tuple[CategoricalColumn, ...]:
 def dense_columns(space: ModelSpace, ratios: bool = True) -> tuple[DenseColumn, ...]:
     """The dense features: declared numbers, then histories, then ratios, each in the order of the file."""
     columns = [
-        DenseColumn(name=name, domains=_domains(space, feature.domains))
+        DenseColumn(name=name, domains=feature_domains(space, feature))
         for name, feature in space.features.dense.items()
     ]
     for name, history in space.features.history.items():
-        domains = _domains(space, history.domains)
+        domains = feature_domains(space, history)
         columns += [DenseColumn(name=measure.column, domains=domains) for measure in history_measures(name, history)]
     if ratios:
         columns += [
-            DenseColumn(name=name, domains=_domains(space, ratio.domains))
+            DenseColumn(name=name, domains=feature_domains(space, ratio))
             for name, ratio in space.features.ratio.items()
         ]
     return tuple(columns)
@@ -134,11 +135,7 @@ def sequence_columns(space: ModelSpace) -> tuple[SequenceColumns, ...]:
             length=sequence.length,
             ids={field: (part.id_space, space.id_spaces[part.id_space]) for field, part in sequence.ids.items()},
             dense=(*sequence.dense, *(("age",) if sequence.age else ())),
-            domains=_domains(space, sequence.domains),
+            domains=feature_domains(space, sequence),
         )
         for name, sequence in space.features.sequence.items()
     )
-
-
-def _domains(space: ModelSpace, domains: tuple[str, ...] | str) -> tuple[str, ...]:
-    return tuple(space.domains) if isinstance(domains, str) else domains

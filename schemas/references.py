@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from schemas.duration import format_duration
@@ -28,9 +28,13 @@ class BadReference(ValueError):
 
 
 def check_references(space: ModelSpace) -> None:
-    """Raise BadReference at the first name that is used and not declared."""
+    """Raise BadReference at the first name that is used and not declared, or is kept from where it is used."""
+    from schemas.privacy import check_privacy
+
     for name, objective in space.objectives.items():
         _known(objective.domains, space.domains, ("objectives", name, "domains"), "domain")
+    for section, origins in _origins(space):
+        _known(origins, space.domains, section, "domain")
     for name, group in space.groups.items():
         _check_group(space, name, ("groups", name), group.portfolios)
     for name, categorical in space.features.categorical.items():
@@ -53,6 +57,14 @@ def check_references(space: ModelSpace) -> None:
         _known(part.domains, space.domains, ("slices", name, "domains"), "domain")
     _check_column_types(space)
     _check_unique_names(space)
+    check_privacy(space)
+
+
+def _origins(space: ModelSpace) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    for section in ("objectives", "events", "attributes"):
+        for name, table in getattr(space, section).items():
+            if isinstance(table.origin, tuple):
+                yield (section, name, "origin"), table.origin
 
 
 def _known(

@@ -87,11 +87,20 @@ class Domain(Declared):
     impressions: TableFile | None = None
 
 
+Origin = Annotated[
+    tuple[Name, ...],
+    Field(description="The domains that a table's rows were recorded in, where a privacy rule asks; [] for none."),
+]
+
+
 class Objective(Declared):
     """What users do. With windows it is attributed over time; without, its label is complete at the impression."""
 
     description: str = ""
     domains: tuple[Name, ...] = Field(min_length=1)
+    origin: Origin | Literal["row"] | None = Field(
+        default=None, description="Where the feedback was recorded; row: the column domain of each row says it."
+    )
     windows: tuple[Duration, ...] = ()
     match: Literal["user_item", "impression"] = Field(
         default="user_item",
@@ -120,6 +129,7 @@ class Events(Declared):
     """A log of what users did with items: the raw material of history and sequence features."""
 
     description: str = ""
+    origin: Origin | None = None
     columns: dict[Name, ColumnType] = {}
     table: TableFile | None = None
 
@@ -128,6 +138,7 @@ class Attributes(Declared):
     """Facts about users or items that do not change with time, one row a key."""
 
     description: str = ""
+    origin: Origin | None = None
     key: Literal["user_id", "item_id"]
     columns: dict[Name, ColumnType]
     table: TableFile | None = None
@@ -273,10 +284,23 @@ class Group(Declared):
 
 
 class PrivacyRule(Declared):
-    """What must not be shared between two domains."""
+    """What must not be shared between two domains; ``schemas.privacy`` says what follows.
+
+    - ``labels``: no row of one carries a label made of feedback that was recorded in the other.
+    - ``features``: no row of one carries a feature made of anything that was recorded in the other.
+    - ``users``: a group's rows of the two cannot be linked by their users: ids differ, histories and feedback of the
+      same person in the other domain are left out.
+    """
 
     between: tuple[Name, Name]
     forbid: tuple[Literal["users", "features", "labels"], ...] = Field(min_length=1)
+
+    @field_validator("between")
+    @classmethod
+    def _two(cls, between: tuple[str, str]) -> tuple[str, str]:
+        if between[0] == between[1]:
+            raise ValueError("a rule is between two different domains")
+        return between
 
 
 class DateRange(Declared):

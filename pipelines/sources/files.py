@@ -60,6 +60,7 @@ def read(spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER
                 table(f"objectives.{name}.feedback", objective.feedback, FEEDBACK, _feedback_defaults(objective)),
                 name,
                 objective,
+                tuple(space.domains),
             )
             for name, objective in space.objectives.items()
         },
@@ -90,20 +91,26 @@ def _impression_defaults(space: ModelSpace, domain: str) -> Defaults:
 
 def _feedback_defaults(objective: Objective) -> Defaults:
     defaults = {"arrival_time": F.col("feedback_time"), "value": F.lit(None).cast("double")}
-    if objective.match == "user_item":
+    if objective.match == "user_item" and objective.origin != "row":
         return {**defaults, "source_key": F.lit(None).cast("string"), "domain": F.lit(None).cast("string")}
+    if objective.match == "user_item":
+        return {**defaults, "source_key": F.lit(None).cast("string")}
     return {**defaults, "domain": F.lit(objective.domains[0])} if len(objective.domains) == 1 else defaults
 
 
-def _of_known_domains(feedback: DataFrame, name: str, objective: Objective) -> DataFrame:
-    """Refuse feedback that says it answers a domain which its objective does not have: it would match nothing."""
-    if objective.match == "impression" and len(objective.domains) > 1:
-        strange = feedback.where(~F.col("domain").isin(*objective.domains))
+def _of_known_domains(
+    feedback: DataFrame, name: str, objective: Objective, domains: tuple[str, ...]
+) -> DataFrame:  # fmt: skip
+    """Refuse feedback that says it is of a domain which its objective, or the space, does not have."""
+    by_row = objective.match == "user_item" and objective.origin == "row"
+    if by_row or (objective.match == "impression" and len(objective.domains) > 1):
+        allowed = domains if by_row else objective.domains
+        strange = feedback.where(~F.coalesce(F.col("domain").isin(*allowed), F.lit(not by_row)))
         for row in strange.groupBy("domain").count().orderBy("domain").take(1):
             raise LatticeError(
                 f"objectives.{name}.feedback",
                 f"{row['count']:,} rows name the domain '{row['domain']}', which this objective does not have.",
-                f"Allowed: {', '.join(objective.domains)}. Mend the rows, or the objective's domains.",
+                f"Allowed: {', '.join(allowed)}. Mend the rows, or the objective's domains.",
             )
     return feedback
 

@@ -54,7 +54,7 @@ def features(spark: SparkSession, target: Target, path: Path) -> DataFrame:
     requests = read_requests(spark, str(path), target.space, target.group)
     events = {name: rows(spark, uri) for name, uri in target.event_tables.items()}
     attributes = {name: rows(spark, uri) for name, uri in target.attribute_tables.items()}
-    return request_features(requests, events, attributes, target.space)
+    return request_features(requests, events, attributes, target.space, target.group)
 
 
 def as_requests(spark: SparkSession, target: Target) -> DataFrame:
