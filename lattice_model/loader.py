@@ -18,7 +18,7 @@ from petastorm.fs_utils import get_filesystem_and_path_or_paths
 from petastorm.reader import Reader
 from petastorm.workers_pool.dummy_pool import DummyPool
 
-from lattice_model.loading.mixing import Mixer
+from lattice_model.loading.mixing import Held, Mixer
 from lattice_model.loading.prefetch import prefetch
 from lattice_model.loading.rows import Array, Arrays, Loaded, columns_of, decode, to_loaded
 from lattice_model.loading.survey import Selection, damaged, local_path, read_through, survey
@@ -97,20 +97,16 @@ class Loader:
     def _batches(self, number: int, start: int) -> Generator[Loaded]:
         rng = np.random.default_rng((self._seed, number)) if self._shuffle else None
         mixer = Mixer(self.survey.row_groups, self._batch_size, self._held, rng).skip(start)
-        held: dict[int, Arrays] = {}
+        held = Held()
         with closing(self._row_groups(mixer.to_come())) as row_groups:
             for parts in mixer:
-                while not {part.chunk for part in parts} <= held.keys():
+                while not all(part.chunk in held for part in parts):
                     chunk, columns = next(row_groups)
-                    held[chunk] = self._decode(columns, mixer.orders.pop(chunk))
-                slices = [
-                    {name: array[start:stop] for name, array in held[chunk].items()} for chunk, start, stop in parts
-                ]
-                arrays = {name: np.concatenate([part[name] for part in slices]) for name in slices[0]}
-                for chunk, _, stop in parts:
-                    if stop == self.survey.row_groups[chunk]:
-                        del held[chunk]
-                yield to_loaded(arrays, self._manifest)
+                    held.put(chunk, self._decode(columns, mixer.orders.pop(chunk)))
+                taken = [held.take(part) for part in parts]
+                yield to_loaded(
+                    {name: np.concatenate([rows[name] for rows in taken]) for name in taken[0]}, self._manifest
+                )
 
     def _decode(self, columns: dict[str, Array], order: NDArray[np.int64]) -> Arrays:
         """The selected rows of a row group, in the given order."""

@@ -11,6 +11,8 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lattice_model.loading.rows import Arrays
+
 
 class Part(NamedTuple):
     """Rows ``start`` to ``stop`` of a chunk, in the chunk's own order."""
@@ -70,6 +72,45 @@ class Mixer:
         rows = np.arange(self._sizes[number])
         self.orders[number] = rows if self._rng is None else self._rng.permutation(rows)
         self._opened.append(_Open(number, len(rows)))
+
+
+class Held:
+    """The arrays of the open chunks.
+
+    A chunk that is drawn from keeps a few rows for long, so that what is left of it is copied and the rest let go as
+    often as half of it was taken: in memory are never more than twice the rows that are left.
+    """
+
+    def __init__(self) -> None:
+        self._arrays: dict[int, tuple[int, Arrays]] = {}
+        """By chunk, from which of its rows on."""
+
+    def __contains__(self, chunk: int) -> bool:
+        return chunk in self._arrays
+
+    @property
+    def rows(self) -> int:
+        """How many are in memory."""
+        return sum(_rows(arrays) for _, arrays in self._arrays.values())
+
+    def put(self, chunk: int, arrays: Arrays) -> None:
+        """Hold a chunk."""
+        self._arrays[chunk] = (0, arrays)
+
+    def take(self, part: Part) -> Arrays:
+        """The rows of a part; those before it are not asked for again."""
+        offset, arrays = self._arrays[part.chunk]
+        start, stop = part.start - offset, part.stop - offset
+        left = _rows(arrays) - stop
+        if not left:
+            del self._arrays[part.chunk]
+        elif 2 * left <= _rows(arrays):
+            self._arrays[part.chunk] = (part.stop, {name: array[stop:].copy() for name, array in arrays.items()})
+        return {name: array[start:stop] for name, array in arrays.items()}
+
+
+def _rows(arrays: Arrays) -> int:
+    return len(next(iter(arrays.values())))
 
 
 def _first(left: NDArray[np.int64], size: int) -> NDArray[np.int64]:

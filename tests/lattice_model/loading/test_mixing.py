@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lattice_model.loading.mixing import Mixer, Part
+from lattice_model.loading.mixing import Held, Mixer, Part
 
 SIZES = st.lists(st.integers(0, 30), max_size=8)
 SEEDS = st.none() | st.integers(0, 5)
@@ -70,3 +70,21 @@ def test_chunks_are_opened_only_when_room_is_left() -> None:
     assert len(mixed.orders) == 3
     next(mixed)
     assert len(mixed.orders) == 4
+
+
+@given(SIZES, st.integers(1, 40), st.integers(0, 60), SEEDS)
+def test_no_more_than_twice_what_is_left_is_in_memory(
+    sizes: list[int], batch_size: int, held: int, seed: int | None
+) -> None:
+    mixed, memory, left = mixer(sizes, batch_size, held, seed), Held(), dict[int, int]()
+    for parts in mixed:
+        for chunk in [part.chunk for part in parts if part.chunk not in memory]:
+            memory.put(chunk, {"row": mixed.orders[chunk], "twice": 2 * mixed.orders[chunk]})
+            left[chunk] = sizes[chunk]
+        for part in parts:
+            taken = memory.take(part)
+            assert taken["row"].tolist() == mixed.orders[part.chunk][part.start : part.stop].tolist()
+            assert taken["twice"].tolist() == (2 * taken["row"]).tolist()
+            left[part.chunk] -= part.stop - part.start
+        assert sum(left.values()) <= memory.rows <= 2 * sum(left.values())
+    assert memory.rows == 0
