@@ -76,7 +76,7 @@ def examine(
             failure=suite[position].failure,
             why=suite[position].why,
             rows=outcome.result.get("element_count"),
-            failing=outcome.result.get("unexpected_count", 0 if outcome.success else 1),
+            failing=_failing(outcome),
             passed=bool(outcome.success),
         )
         for position, outcome in _placed(counted)
@@ -105,6 +105,12 @@ def _placed(
     """What was found, each with the place of its expectation in the suite, in that order."""
     found = [(o.expectation_config.meta["position"], o) for o in result.results if o.expectation_config is not None]
     return sorted(found, key=lambda pair: pair[0])
+
+
+def _failing(outcome: ExpectationValidationResult) -> int:
+    """How many rows break the expectation; one where it is about the whole table, none where there are no rows."""
+    found = outcome.result.get("unexpected_count")
+    return int(not outcome.success) if found is None else int(found)
 
 
 def _run(

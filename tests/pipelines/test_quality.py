@@ -46,6 +46,11 @@ def test_bad_rows_are_named_with_the_reason(spark: SparkSession, bad: object, sa
     assert str(caught.value).count("reason") == 1
 
 
+def test_a_night_without_rows_passes_where_it_may_be_empty(spark: SparkSession) -> None:
+    outcomes = check(rows(spark, []), "t", [*SUITE[1:], *PAIRS], ("id",))
+    assert [outcome.failing for outcome in outcomes] == [0] * 6
+
+
 def test_an_empty_table_fails(spark: SparkSession) -> None:
     with pytest.raises(LatticeError, match="no rows"):
         check(rows(spark, list(GOOD)).limit(0), "t", SUITE[:1], ("id",))
