@@ -26,7 +26,7 @@ from benchmarks.results import Out, Result, save
 from jobs import options
 from jobs.models import current_manifest
 from jobs.target import Target
-from schemas.manifest import PinnedTable, TrainingManifest
+from schemas.manifest import TrainingManifest
 
 BASE = "as it is"
 NETWORK: dict[str, dict[str, Any]] = {
@@ -74,7 +74,8 @@ class Ablated(Result):
     group: str
     sample: str | None
     fingerprint: str
-    tables: dict[str, PinnedTable]
+    """The manifest's, which pins every table."""
+    training_rows: int
     rows: int
     seeds: int
     base: Standing | None
@@ -181,7 +182,7 @@ def ablation(
         group=target.group,
         sample=manifest.sample,
         fingerprint=manifest.fingerprint,
-        tables=manifest.tables,
+        training_rows=manifest.tables["training"].rows,
         rows=rows,
         seeds=seeds,
         base=stands(BASE),

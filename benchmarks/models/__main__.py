@@ -59,7 +59,7 @@ def compared(grid: Grid, store: Store, target: Target, command: str) -> Compared
         group=target.group,
         sample=grid.manifest.sample,
         fingerprint=grid.manifest.fingerprint,
-        tables=grid.manifest.tables,
+        training_rows=grid.manifest.tables["training"].rows,
         rows=grid.rows,
         trials=grid.trials,
         seeds=grid.seeds,

@@ -10,7 +10,6 @@ from benchmarks.models.standing import Difference, Standing
 from benchmarks.quality_result import Machine
 from benchmarks.results import Result
 from lattice_model.evaluation.results import MINIMUM_POSITIVES, MINIMUM_USERS, Interval
-from schemas.manifest import PinnedTable
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -63,7 +62,8 @@ class Compared(Result):
     group: str
     sample: str | None
     fingerprint: str
-    tables: dict[str, PinnedTable]
+    """The manifest's, which pins every table."""
+    training_rows: int
     rows: int
     trials: int
     seeds: int
@@ -79,7 +79,7 @@ def page(result: Compared, image: str) -> str:
         _HEAD.format(
             sample=result.sample or "all",
             result=result,
-            training=result.tables["training"].rows,
+            training=result.training_rows,
             users=MINIMUM_USERS,
             positives=MINIMUM_POSITIVES,
         )

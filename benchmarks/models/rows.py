@@ -78,7 +78,8 @@ class Source:
             unfinished.rename(folder)
         domains = self.manifest.domains if part.domain is None else (part.domain,)
         # The number keeps the files, which a loader sorts, in the order of the domains.
-        return [str(folder / _name(self.manifest, domain)) for domain in domains]
+        # A loader takes a path from the root, or a URI.
+        return [str(folder.resolve() / _name(self.manifest, domain)) for domain in domains]
 
 
 def _write(files: list[str], manifest: TrainingManifest, folder: Path, rows: int | None) -> None:

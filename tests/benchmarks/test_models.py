@@ -26,6 +26,7 @@ from lattice_model.evaluation import bootstrap
 from lattice_model.evaluation.comparison import compare, replicated
 from lattice_model.evaluation.evaluate import evaluate
 from lattice_model.evaluation.predictions import Predictions
+from lattice_model.loader import Loader
 from lattice_model.models import configure
 from lattice_model.network.config import Hyperparameters
 from schemas.errors import LatticeError
@@ -86,6 +87,15 @@ def test_rows_are_a_fixed_choice_that_grows(source: Source) -> None:
     assert len(ids(10 * ROWS, Part())) == ROWS
     domain = make_table(source.manifest, ROWS)["domain_index"].to_numpy()
     assert web == {i for i in more if domain[i] == 0}
+
+
+def test_results_may_be_kept_in_a_folder_beside(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    beside = Source(manifest=source.manifest, folder=Path("kept"))
+    loader = Loader(beside.files("training", Part(), 100), source.manifest, batch_size=60)
+    assert sum(loaded.batch.size for loaded in loader.epoch()) == 100
 
 
 def test_proposals_depend_on_what_was_told_alone() -> None:
@@ -212,7 +222,7 @@ def test_pages_show_what_is_known_and_no_more(tmp_path: Path) -> None:
     second = second.model_copy(update={"behind": behind})
     about: dict[str, Any] = {
         "command": "c", "machine": Machine.here(), "space": "s", "group": "g", "sample": None, "fingerprint": "f",
-        "tables": {"training": PinnedTable(uri="t", version=0, rows=1234)}, "rows": 600, "seeds": 1,
+        "training_rows": 1234, "rows": 600, "seeds": 1,
     }  # fmt: skip
     stages = (Stage(title="One", base="lattice", standings=(second, first)), Stage(title="Two", base="b", standings=()))
     tuned = (Tuned(system="dcnv2", part="all", settings={"training.epochs": 1}, score=0.75),)
