@@ -27,7 +27,8 @@ from benchmarks.results import Out, Result, Scratch, save
 from benchmarks.spark_usage import Usage, UsageMeter
 from jobs.build import STAGES
 from jobs.nightly import night_of
-from jobs.stages import Made, grow_stages, run_stages
+from jobs.runs import Made
+from jobs.stages import grow_stages, run_stages
 from jobs.target import Target
 from pipelines.session import spark_session
 from schemas.errors import LatticeError
@@ -81,7 +82,7 @@ def _run(meter: UsageMeter, day: date, work: Callable[[], list[Made]]) -> Run:
     ended = time.time()
 
     def rows(table: str) -> int:
-        return sum(each.rows for each in made if _name(each) == table)
+        return sum(each.rows for each in made if each.name == table)
 
     return Run(
         through=day,
@@ -90,10 +91,6 @@ def _run(meter: UsageMeter, day: date, work: Callable[[], list[Made]]) -> Run:
         seconds=ended - started,
         usage=meter.between(started, ended),
     )
-
-
-def _name(made: Made) -> str:
-    return made.table.uri.rsplit("/", 1)[-1]
 
 
 def nights(meter: UsageMeter, target: Target, last: date, count: int, done: Sequence[Run] = ()) -> Iterator[Run]:

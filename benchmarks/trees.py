@@ -6,7 +6,7 @@ again on the rows whose labels were known before the test range.
 Shapes: R rows, O objectives.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +21,9 @@ from schemas.duration import microseconds, parse_duration
 from schemas.errors import LatticeError
 from schemas.manifest import TrainingManifest
 
-SETTINGS: dict[str, Any] = {
+Settings = dict[str, Any]
+
+SETTINGS: Settings = {
     "objective": "binary",
     "learning_rate": 0.05,
     "num_leaves": 31,
@@ -76,48 +78,80 @@ def known_when_closed(rows: FlatRows, manifest: TrainingManifest) -> Times:
 
 
 def fit_and_predict(
-    rows: FlatRows, known_RO: Times, validation: FlatRows, test: FlatRows, manifest: TrainingManifest
+    rows: FlatRows,
+    known_RO: Times,
+    validation: FlatRows,
+    test: FlatRows,
+    manifest: TrainingManifest,
+    settings: Settings = SETTINGS,
 ) -> tuple[Predictions, tuple[Fitted, ...]]:
     """Predictions for the test rows of every portfolio.
 
     Raises:
         LatticeError: a portfolio has no row to train on or to choose the number of trees by.
     """
-    probabilities_RO = np.full(test.labels_RO.shape, np.nan)
-    fitted = []
+    _, trees = choose(rows, known_RO, validation, manifest, settings)
+    return refit(rows, known_RO, test, trees, manifest, settings)
+
+
+def choose(
+    rows: FlatRows, known_RO: Times, validation: FlatRows, manifest: TrainingManifest, settings: Settings = SETTINGS
+) -> tuple[Predictions, tuple[int, ...]]:
+    """How many trees are best for the validation rows of each portfolio, and what they predict for these."""
+    probabilities_RO = np.full(validation.labels_RO.shape, np.nan)
+    trees = []
     for domain, index in _heads(manifest):
-        objective = manifest.objectives[index].name
-        own_R = rows.domain_R == domain
-        early, late = (own_R & (known_RO[:, index] < _moment(manifest.cuts[s])) for s in ("validation", "test"))
+        early = (rows.domain_R == domain) & (known_RO[:, index] < moment(manifest.cuts["validation"]))
         held = (validation.domain_R == domain) & ~np.isnan(validation.labels_RO[:, index])
         if not early.any() or not held.any():
             raise LatticeError(
-                f"the portfolio {manifest.domains[domain]}/{objective}",
+                f"the portfolio {manifest.domains[domain]}/{manifest.objectives[index].name}",
                 "It has no labelled row before the validation range, or none in it.",
                 "Compare on a larger sample.",
             )
-        trees = _trees(_dataset(rows, early, index), _dataset(validation, held, index))
-        model = lightgbm.train(SETTINGS, _dataset(rows, late, index), num_boost_round=trees)
+        model = _stopped_early(_dataset(rows, early, index), _dataset(validation, held, index), settings)
+        trees.append(max(1, model.best_iteration))
+        probabilities_RO[held, index] = model.predict(validation.features_RF[held], num_iteration=trees[-1])
+    return _predictions(validation, probabilities_RO, manifest), tuple(trees)
+
+
+def refit(
+    rows: FlatRows,
+    known_RO: Times,
+    test: FlatRows,
+    trees: Sequence[int],
+    manifest: TrainingManifest,
+    settings: Settings = SETTINGS,
+) -> tuple[Predictions, tuple[Fitted, ...]]:
+    """Predictions for the test rows, by so many trees a portfolio, of all rows whose labels were known before."""
+    probabilities_RO = np.full(test.labels_RO.shape, np.nan)
+    fitted = []
+    for (domain, index), count in zip(_heads(manifest), trees, strict=True):
+        late = (rows.domain_R == domain) & (known_RO[:, index] < moment(manifest.cuts["test"]))
+        model = lightgbm.train(settings, _dataset(rows, late, index), num_boost_round=count)
         there = test.domain_R == domain
         if there.any():
             probabilities_RO[there, index] = model.predict(test.features_RF[there])
         fitted.append(
             Fitted(
                 domain=manifest.domains[domain],
-                objective=objective,
+                objective=manifest.objectives[index].name,
                 rows=int(late.sum()),
                 positives=int(rows.labels_RO[late, index].sum()),
-                trees=trees,
+                trees=count,
             )
         )
-    predictions = Predictions(
+    return _predictions(test, probabilities_RO, manifest), tuple(fitted)
+
+
+def _predictions(rows: FlatRows, probabilities_RO: NDArray[np.float64], manifest: TrainingManifest) -> Predictions:
+    return Predictions(
         manifest=manifest,
-        keys=test.keys,
-        domain_R=test.domain_R,
-        labels_RO=test.labels_RO,
+        keys=rows.keys,
+        domain_R=rows.domain_R,
+        labels_RO=rows.labels_RO,
         probabilities_RO=probabilities_RO,
     )
-    return predictions, tuple(fitted)
 
 
 def _heads(manifest: TrainingManifest) -> Iterator[tuple[int, int]]:
@@ -127,11 +161,10 @@ def _heads(manifest: TrainingManifest) -> Iterator[tuple[int, int]]:
             yield manifest.domains.index(domain), index
 
 
-def _trees(training: lightgbm.Dataset, held: lightgbm.Dataset) -> int:
+def _stopped_early(training: lightgbm.Dataset, held: lightgbm.Dataset, settings: Settings) -> lightgbm.Booster:
     held.set_reference(training)
     stop = lightgbm.early_stopping(PATIENCE, verbose=False)
-    model = lightgbm.train(SETTINGS, training, num_boost_round=MOST_TREES, valid_sets=[held], callbacks=[stop])
-    return max(1, model.best_iteration)
+    return lightgbm.train(settings, training, num_boost_round=MOST_TREES, valid_sets=[held], callbacks=[stop])
 
 
 def _dataset(rows: FlatRows, chosen: NDArray[np.bool_], objective: int) -> lightgbm.Dataset:
@@ -144,5 +177,5 @@ def _dataset(rows: FlatRows, chosen: NDArray[np.bool_], objective: int) -> light
     )
 
 
-def _moment(cut: datetime) -> np.datetime64:
+def moment(cut: datetime) -> np.datetime64:
     return np.datetime64(cut.astimezone(UTC).replace(tzinfo=None))

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import typer
 
-from jobs import options
+from jobs import logs, options
 
 # Command -> panel of the help, module and function.
 COMMANDS = {
@@ -15,8 +15,10 @@ COMMANDS = {
     "build": ("Data", "jobs.build", "build"),
     "plan": ("Data", "jobs.plan", "plan"),
     "nightly": ("Data", "jobs.nightly", "nightly"),
+    "rollback": ("Data", "jobs.rollback", "rollback"),
     "compact": ("Data", "jobs.compact", "compact"),
     "status": ("Data", "jobs.status", "status"),
+    "quality": ("Data", "jobs.quality", "quality"),
     "tables": ("Data", "jobs.tables", "tables"),
     "schema": ("Data", "jobs.schema", "schema"),
     "ingest": ("Stages of build", "jobs.ingest", "ingest"),
@@ -26,6 +28,11 @@ COMMANDS = {
     "prepare": ("Stages of build", "jobs.prepare", "prepare"),
     "train": ("Models", "jobs.train", "train"),
     "evaluate": ("Models", "jobs.evaluate", "evaluate"),
+    "models": ("Models", "jobs.registry", "models"),
+    "importance": ("Models", "jobs.importance", "importance"),
+    "select": ("Models", "jobs.select", "select"),
+    "export": ("Models", "jobs.export", "export"),
+    "score": ("Models", "jobs.score", "score"),
     "report": ("Models", "jobs.report", "report"),
     "flops": ("Models", "jobs.flops", "flops"),
 }
@@ -35,23 +42,26 @@ def application(asked: str | None) -> typer.Typer:
     """The application; only the command that is asked for is imported, since torch and Spark take seconds each."""
     app = typer.Typer(
         name="lattice",
-        help="One dataset, one feature selection and one model for many domains and objectives.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
     )
-    # Typer drops the command's name where there is only one command; a callback keeps it.
-    app.callback()(lambda: None)
+    app.callback()(_before)
     for name in [asked] if asked in COMMANDS else COMMANDS:
         panel, module, function = COMMANDS[name]
         app.command(name, rich_help_panel=panel)(getattr(import_module(module), function))
     return app
 
 
+def _before(log_format: options.Log = logs.LogFormat.text) -> None:
+    """One dataset, one feature selection and one model for many domains and objectives."""
+    logs.configure(log_format)
+
+
 def main() -> None:
     """The console script."""
-    options.guarded(application(sys.argv[1] if len(sys.argv) > 1 else None))
+    options.guarded(application(next((word for word in sys.argv[1:] if word in COMMANDS), None)))
 
 
 if __name__ == "__main__":

@@ -3,17 +3,16 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from jobs import options
 from jobs.build import STAGES
+from jobs.logs import say
+from jobs.runs import running
 from jobs.target import Target
-from pipelines.tables import Published, published, vacuum
+from pipelines.tables import Published, join_uri, published, vacuum
 from pipelines.tables import compact as merge
-from pipelines.warehouse import list_files, locked, read_text, write_text
+from pipelines.warehouse import list_files, read_text, write_text
 from schemas.manifest import PinnedTable, TrainingManifest
-
-console = Console(stderr=True)
 
 
 def compact(
@@ -36,13 +35,16 @@ def compact(
       lattice compact --keep-days 30
     """
     target = Target.parse(space, warehouse, group)
-    with locked(target.warehouse, target.space.name):
-        compact_tables(target, keep_days)
+    compact_tables(target, keep_days)
 
 
 def compact_tables(target: Target, keep_days: int) -> None:
     """Compact and vacuum the tables of a group and of its space."""
-    past = target.group_table("past")
+    with running(target, "compact") as run:
+        _compact(target, keep_days, run.id)
+
+
+def _compact(target: Target, keep_days: int, run: str) -> None:
     training = target.group_table("training")
     before = {uri: found for stage in STAGES for uri in stage.tables(target) if (found := published(uri))}
 
@@ -50,18 +52,16 @@ def compact_tables(target: Target, keep_days: int) -> None:
         if merged.uri == training:
             _move_manifest(target, before[training], merged)
 
-    after = {uri: merge(table, move_manifest) for uri, table in before.items()}
+    after = {uri: merge(table, move_manifest, run) for uri, table in before.items()}
     pinned = _pinned(target)
     for uri, table in after.items():
         removed = vacuum(uri, {table.version, *pinned.get(uri, ())}, keep_days)
         name = uri.rsplit("/", 1)[-1]
         merged = "merged" if table.version != before[uri].version else "as it was"
-        console.print(
-            f"  {name:<24} version {table.version:<4} {merged:<10} {removed:>6} files deleted", highlight=False
-        )
-    unified = after.get(target.group_table("unified"))
-    if unified is not None and "past" in unified.pins:
-        vacuum(past, {unified.pins["past"]}, keep_days)
+        line = f"  {name:<24} version {table.version:<4} {merged:<10} {removed:>6} files deleted"
+        say(line, table=name, version=table.version, deleted=removed)
+        for beside, version in table.pins.items():
+            vacuum(join_uri(uri.rsplit("/", 1)[0], beside), {version}, keep_days)
 
 
 def _move_manifest(target: Target, before: Published, after: Published) -> None:

@@ -39,7 +39,7 @@ def demo(
     started = time.monotonic()
     target = Target.parse(space, warehouse, group, sample)
     with PeakMemory() as memory:
-        run_stages(target, STAGES)
+        run_stages(target, STAGES, "demo")
         give_back_memory()
         model = train_model(target, "test", ModelConfig.read())
         metrics = evaluate_model(model, target.space)

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pyspark.sql import DataFrame
 
 from jobs import options
+from jobs.context import Context
 from jobs.parts import parts
-from jobs.stages import Context, Stage, stage_command
+from jobs.stages import Stage, stage_command
 from pipelines.attribution import any_becomes_evaluated, becomes_evaluated, evaluation, longest_window
 from pipelines.concatenation import KEYS
 from pipelines.layout import PARQUET_OPTIONS, file_count, packed
@@ -16,7 +17,7 @@ from schemas.expectations import evaluation_suite
 
 def _work(context: Context) -> None:
     target, space, group = context.target, context.target.space, context.target.group
-    rows = context.read(target.group_table("unified"))
+    rows = context.read_features(target.group_table("unified"))
     outcomes = context.read(target.group_table("outcomes"))
 
     def held(span: Span) -> Iterator[DataFrame]:
@@ -28,10 +29,10 @@ def _work(context: Context) -> None:
             inside = part.holds("impression_time")
             shown = held_rows.where(inside)
             labelled = evaluation(shown, known.where(inside), space, group, span)
-            yield packed(labelled, space, group, file_count(shown.count()))
+            yield packed(labelled, target.evaluated, group, file_count(shown.count()))
 
     suite = evaluation_suite(space, group)
-    context.publish(held, target.group_table("evaluation"), suite, KEYS, PARQUET_OPTIONS)
+    context.publish(held, target.group_table("evaluation"), suite, KEYS, PARQUET_OPTIONS, one_form=True)
 
 
 STAGE = Stage(

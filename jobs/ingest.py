@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pyspark.sql import DataFrame
 
 from jobs import options
-from jobs.stages import Context, Stage, stage_command
+from jobs.context import Context
+from jobs.stages import Stage, stage_command
 from jobs.target import Target
 from pipelines.ingestion import all_feedback, all_impressions, check_feedback_follows
 from pipelines.late import late_impressions, on_time
@@ -26,11 +27,12 @@ def _work(context: Context) -> None:
         if not (context.grow and _unchanged(context, uri, facts)):
             context.replace(facts, uri, attributes_suite(key), [key])
     for name, uri in target.event_tables.items():
-        context.publish(_arriving(tables.events[name]), uri, events_suite(), ["user_id", "item_id", "event_time"])
+        keys = ["user_id", "item_id", "event_time"]
+        context.publish(_arriving(tables.events[name]), uri, events_suite(), keys, raw=True)
     shown = all_impressions(tables.impressions, space)
     keys = ["domain", "source_key", "user_id", "item_id", "impression_time"]
     suite = impressions_suite(space)
-    context.publish(_arriving(shown.where(on_time(shown))), target.space_table("impressions"), suite, keys)
+    context.publish(_arriving(shown.where(on_time(shown))), target.space_table("impressions"), suite, keys, raw=True)
     late = late_impressions(shown.limit(0) if tables.on_time else shown)
     context.publish(
         lambda span: [] if tables.on_time and span.start is not None else late.where(span.holds("arrival_time")),
@@ -45,6 +47,7 @@ def _work(context: Context) -> None:
         feedback_suite(space),
         ["objective", "user_id", "item_id", "feedback_time"],
         also=lambda added: None if context.grow else check_feedback_follows(written, added),
+        raw=True,
     )
 
 

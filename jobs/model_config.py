@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lattice_model.models import DEFAULT, find_kind, name_of
 from lattice_model.network.config import H, SharedHyperparameters
 from lattice_model.training.config import TrainingConfig
+from lattice_model.training.gates import Gates
 from schemas.errors import LatticeError
 
 
@@ -19,6 +20,7 @@ class ModelConfig(BaseModel, Generic[H]):
 
     training: TrainingConfig = TrainingConfig()
     network: H = Field(default_factory=dict, validate_default=True)  # all defaults of H
+    gates: Gates = Gates()
 
     @property
     def model(self) -> str:
@@ -58,7 +60,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _allowed(location: tuple[int | str, ...], hyper: type[SharedHyperparameters]) -> str:
-    parts: dict[str, type[BaseModel]] = {"training": TrainingConfig, "network": hyper}
+    parts: dict[str, type[BaseModel]] = {"training": TrainingConfig, "network": hyper, "gates": Gates}
     part = parts.get(str(location[0])) if location else None
     if part is None:
         return ", ".join(["model", *parts])

@@ -4,15 +4,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from jobs import options
 from jobs.build import STAGES
+from jobs.logs import say
 from jobs.stages import grow_stages
 from jobs.target import Target
 from schemas.errors import LatticeError
-
-console = Console(stderr=True)
 
 
 def night_of(target: Target, day: date) -> datetime:
@@ -30,9 +28,9 @@ def night_of(target: Target, day: date) -> datetime:
 def run_night(target: Target, day: date) -> None:
     """Add the day, and every earlier one that is lacking."""
     if grow_stages(target, STAGES, night_of(target, day)):
-        console.print(f"nightly: {day} is published", highlight=False)
+        say(f"nightly: {day} is published", day=str(day))
     else:
-        console.print(f"nightly: {day} had been published before; nothing changed", highlight=False)
+        say(f"nightly: {day} had been published before; nothing changed", day=str(day))
 
 
 def days(date_: datetime | None, first: datetime | None, last: datetime | None) -> list[date]:

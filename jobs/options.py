@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from jobs import logs
 from schemas.errors import LatticeError
 
 Space = Annotated[
@@ -40,6 +41,12 @@ ModelSettings = Annotated[
 ]
 
 
+Log = Annotated[
+    logs.LogFormat,
+    typer.Option("--log-format", envvar="LATTICE_LOG", help="Log lines for people, or one JSON object a line."),
+]
+
+
 class SplitChoice(StrEnum):
     """The splits, as an option's choices."""
 
@@ -55,10 +62,13 @@ DEFAULT_GROUP = "all"
 
 
 def guarded(command: Callable[[], Any]) -> None:
-    """Run a command; a LatticeError becomes its three lines and exit status 2."""
+    """Run a command; a LatticeError becomes its three lines (or a line of JSON) and exit status 2."""
     try:
         command()
     except LatticeError as error:
+        if logs.is_json():
+            logs.log.error(str(error), extra={"fields": {"place": error.place, "remedy": error.remedy}})
+            sys.exit(2)
         Console(stderr=True).print(f"error: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -69,4 +79,9 @@ def script(command: Callable[..., Any]) -> None:
     """Run one command as a script: ``spark-submit jobs/<name>.py`` takes the options of ``lattice <name>``."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
-    guarded(app)
+
+    def run() -> None:
+        logs.configure(logs.wanted())
+        app()
+
+    guarded(run)

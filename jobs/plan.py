@@ -45,7 +45,7 @@ def plan(
 def plan_of(target: Target) -> dict[str, Any]:
     """The plan as plain data: ``reads``, ``computes``, ``stages``."""
     space, group = target.space, target.group
-    dense, sequences = dense_columns(space), sequence_columns(space)
+    dense, sequences = dense_columns(target.trained), sequence_columns(target.trained)
     labels = [
         f"{domain}/{objective}" + "".join(f" {format_duration(w)}" for w in space.objectives[objective].windows)
         for domain, objective in space.portfolios(group)
@@ -84,7 +84,8 @@ def plan_of(target: Target) -> dict[str, Any]:
             "negatives kept": [f"{name} {share:.4g}" for name, share in space.groups[group].negatives.items()]
             or ["all"],
             "windows": [format_duration(window) for window in space.groups[group].windows],
-            "categorical features": len(categorical_columns(space)),
+            "selection": target.selection.version if target.selection else "none",
+            "categorical features": len(categorical_columns(target.trained)),
             "dense features": len(dense),
             "sequence features": len(sequences),
             "events a sequence": max((part.length for part in sequences), default=0),
@@ -101,7 +102,9 @@ def _show(found: dict[str, Any], console: Console) -> None:
     console.print(files)
     computed = Table("computes", Column(overflow="fold"), box=box.SIMPLE_HEAD)
     for name, value in found["computes"].items():
-        computed.add_row(name, ", ".join(value) if isinstance(value, list) else f"{value:,}")
+        computed.add_row(
+            name, ", ".join(value) if isinstance(value, list) else value if isinstance(value, str) else f"{value:,}"
+        )
     computed.add_row("up to", found["through"])
     console.print(computed)
     stages = Table(

@@ -6,8 +6,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs import options
+from jobs.context import Context
 from jobs.parts import parts
-from jobs.stages import Context, Stage, stage_command
+from jobs.stages import Stage, stage_command
 from pipelines.attribution import longest_window
 from pipelines.concatenation import KEYS
 from pipelines.layout import PARQUET_OPTIONS, file_count, inputs, labels, packed
@@ -25,7 +26,7 @@ _SPLITS: tuple[Split, ...] = ("validation", "test")
 
 def _work(context: Context) -> None:
     target, space = context.target, context.target.space
-    rows = context.read(target.group_table("zipped")).where(F.col("available_time") < F.lit(space.cut("test")))
+    rows = context.read_features(target.group_table("zipped")).where(F.col("available_time") < F.lit(space.cut("test")))
 
     def laid_out(span: Span) -> Iterator[DataFrame]:
         if span.start is not None and span.start >= space.cut("test"):
@@ -33,10 +34,18 @@ def _work(context: Context) -> None:
         available = rows.where(span.holds("available_time"))
         for part in parts(available, span, longest_window(space, target.group)):
             mixed = downsampled(available.where(part.holds("impression_time")), space, target.group)
-            yield packed(mixed, space, target.group, file_count(mixed.count()))
+            yield packed(mixed, target.trained, target.group, file_count(mixed.count()))
 
     uri, suite = target.group_table("training"), packed_suite(space, target.group)
-    context.publish(laid_out, uri, suite, KEYS, PARQUET_OPTIONS, beside=lambda made: _write_manifest(context, made))
+    context.publish(
+        laid_out,
+        uri,
+        suite,
+        KEYS,
+        PARQUET_OPTIONS,
+        beside=lambda made: _write_manifest(context, made),
+        one_form=True,
+    )
 
 
 def _write_manifest(context: Context, training: Published) -> None:
@@ -46,7 +55,7 @@ def _write_manifest(context: Context, training: Published) -> None:
 
 def _manifest(context: Context, training: Published) -> TrainingManifest:
     target, space = context.target, context.target.space
-    categorical, dense, sequences = inputs(space, target.group)
+    categorical, dense, sequences = inputs(target.trained, target.group)
     rows, known = read(context.spark, training), _final_normalisers(context)
     normalisers: dict[Split, dict[str, Normaliser]] = {
         split: known[split]
@@ -74,6 +83,7 @@ def _manifest(context: Context, training: Published) -> TrainingManifest:
         sequences=sequences,
         normalisers=normalisers,
         negatives=space.groups[target.group].negatives,
+        selection=target.selection.version if target.selection else None,
         cuts={split: space.cut(split) for split in _SPLITS},
         tables={t.uri.rsplit("/", 1)[-1]: PinnedTable(uri=t.uri, version=t.version, rows=t.rows) for t in pinned},
         fingerprint=context.fingerprint,
@@ -83,7 +93,7 @@ def _manifest(context: Context, training: Published) -> TrainingManifest:
 def _final_normalisers(context: Context) -> dict[Split, dict[str, Normaliser]]:
     """Of the manifest so far, those that no night changes: the rows that they were fitted on were complete."""
     before = published(context.target.group_table("training")) if context.grow else None
-    if before is None or before.through is None:
+    if before is None or before.through is None or before.plan != context.target.group_plan:
         return {}
     manifest = TrainingManifest.model_validate_json(read_text(context.target.manifest_uri(before.version)))
     return {split: manifest.normalisers[split] for split in _SPLITS if manifest.cuts[split] <= before.through}

@@ -19,7 +19,7 @@ from pipelines.delays import conversion_delays
 from pipelines.report.collect import collect_statistics
 from pipelines.report.render import render_report
 from pipelines.session import spark_session
-from pipelines.tables import Published, read, require
+from pipelines.tables import Published, read, require, value_counts
 from schemas.report import ReportStatistics, RunInfo, TableVersion
 
 _STATISTICS = "statistics.json"
@@ -28,7 +28,9 @@ console = Console(stderr=True)
 
 def write_report(target: Target, model: Path, path: Path | None = None) -> Path:
     """Write the report of a model and the tables as they are published now; return its path."""
-    tables = {uri.rsplit("/", 1)[-1]: require(uri, "lattice build") for stage in STAGES for uri in stage.tables(target)}
+    # No model is made of the pool, and a selection that no build has followed yet has none.
+    uris = [uri for stage in STAGES for uri in stage.tables(target) if uri != target.group_table("pool")]
+    tables = {uri.rsplit("/", 1)[-1]: require(uri, "lattice build") for uri in uris}
     page = path or model / REPORT
     statistics = _statistics(target, tables, model / _STATISTICS)
     metrics = model / METRICS
@@ -41,6 +43,7 @@ def write_report(target: Target, model: Path, path: Path | None = None) -> Path:
             title=target.space.title or target.space.name,
             group=target.group,
             sample=current_manifest(target).sample,
+            quarantined=sum(value_counts(target.quarantine, "table").values()),
             finished=datetime.now(UTC),
             tables=tuple(
                 TableVersion(name=name, version=t.version, rows=t.rows, fingerprint=t.fingerprint)

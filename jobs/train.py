@@ -2,30 +2,37 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 from rich.console import Console
 
 from jobs import options
+from jobs.continuing import continue_model
 from jobs.model_config import ModelConfig
-from jobs.models import current_manifest, model_folder, pinned_files, set_latest
-from jobs.target import Target, code_fingerprint, fingerprint
+from jobs.models import available_until, current_manifest, model_folder, pinned_files, set_latest
+from jobs.software import software
+from jobs.target import Target, fingerprint
+from lattice_model.evaluation.predictions import KEYS
 from lattice_model.loader import Loader, Selection
 from lattice_model.models import configure
 from lattice_model.training.log import TrainingLog
 from lattice_model.training.trainer import LOG
 from lattice_model.training.trainer import train as run_training
+from schemas.errors import LatticeError
 from schemas.manifest import Split
 
+_VALIDATION_BATCH = 8192
 console = Console(stderr=True)
 
 
 def train_model(target: Target, split: Split, config: ModelConfig[Any]) -> Path:
     """Train on the rows available before the split's cut, unless that very model is there; return its folder."""
     manifest = current_manifest(target)
-    code = code_fingerprint("schemas", "lattice_model")
-    name = fingerprint(code, manifest.fingerprint, config.model, config.model_dump_json(), split)[:12]
+    made_by = software()
+    settings = config.model_dump_json(exclude={"gates"})
+    name = fingerprint(made_by.code, manifest.fingerprint, config.model, settings, split)[:12]
     folder = model_folder(target, name)
     if (folder / LOG).is_file():
         console.print(f"train: skipped, model {name} is finished (same input, code and configuration)")
@@ -41,6 +48,19 @@ def train_model(target: Target, split: Split, config: ModelConfig[Any]) -> Path:
             held=config.training.shuffle_rows,
             selection=Selection(available_before=manifest.cuts[split]),
         )
+        stopping = config.training.early_stopping
+        validation = (
+            None
+            if stopping is None
+            else Loader(
+                pinned_files(manifest.tables["evaluation"]),
+                manifest,
+                batch_size=_VALIDATION_BATCH,
+                shuffle=False,
+                keys=KEYS,
+                selection=Selection(split=stopping.split),
+            )
+        )
         run_training(
             config=config.training,
             network_config=configure(config.network, manifest, split, batches.survey.base_rates()),
@@ -50,6 +70,9 @@ def train_model(target: Target, split: Split, config: ModelConfig[Any]) -> Path:
             folder=folder,
             device="cuda" if torch.cuda.is_available() else "cpu",
             console=console,
+            validation=validation,
+            software=made_by,
+            cut=available_until(target, manifest.cuts[split]),
         )
     set_latest(target, split, name)
     return folder
@@ -63,11 +86,16 @@ def train(
     split: options.SplitName = options.SplitChoice.test,
     model: options.ModelKind = None,
     config: options.ModelSettings = None,
+    on: Annotated[
+        bool,
+        typer.Option("--continue", help="Train the serving model on what became available since, for its split."),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Train on the rows whose labels were available before the split begins.
 
-    With --split validation to choose settings, with --split test (the default) to report on the test range.
+    With --split validation to choose settings, with --split test (the default) to report on the test range. A run that
+    was killed goes on from its last state when the same command is given again.
 
     Examples:
 
@@ -76,10 +104,13 @@ def train(
       lattice train --split validation --config wider.yaml
 
       lattice train --model dlrm
+
+      lattice train --continue
     """
     target = Target.parse(space, warehouse, group, models=models)
-    settings = ModelConfig.read(config, model)
-    folder = train_model(target, split.value, settings)
+    if on and model is not None:
+        raise LatticeError("--model", "--continue takes the model that serves.", "Leave one of them out.")
+    folder = continue_model(target, config) if on else train_model(target, split.value, ModelConfig.read(config, model))
     if as_json:
         log = TrainingLog.read(folder / LOG)
         print(json.dumps({"model": folder.name, "folder": str(folder), **log.model_dump(mode="json")}, indent=2))

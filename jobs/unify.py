@@ -1,4 +1,7 @@
-"""``lattice unify``: every impression with the features of all domains."""
+"""``lattice unify``: every impression with the features of all domains, of the effective selection if there is one.
+
+Then a share of the users keeps every feature in ``pool``, so that what was dropped can be judged again.
+"""
 
 from collections.abc import Iterator
 
@@ -6,35 +9,51 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs import options
+from jobs.context import Context
+from jobs.drifting import DriftWatch
 from jobs.parts import parts
-from jobs.stages import Context, Stage, stage_command
+from jobs.stages import Stage, stage_command
+from jobs.target import Target
 from pipelines.concatenation import KEYS, memory, unified
 from pipelines.point_in_time import remembered
 from pipelines.privacy import side_keys
+from pipelines.sampling import pooled
 from pipelines.spans import Span
 from pipelines.tables import leading, read_delta, require, write
 from pipelines.zipper import group_window
 from schemas.expectations import unified_suite
+from schemas.features import categorical_columns, dense_columns
+from schemas.space import ModelSpace
 
 
 def _work(context: Context) -> None:
     target, space = context.target, context.target.space
     impressions = context.read(target.space_table("impressions"))
     members = impressions.where(impressions["domain"].isin(*space.group_domains(target.group)))
-    events = {name: context.read(uri) for name, uri in target.event_tables.items()}
-    attributes = {name: context.read(uri) for name, uri in target.attribute_tables.items()}
-    keys = side_keys(space, target.group)
-    uri, place, pins = target.group_table("unified"), target.group_table("past"), dict[str, int]()
+    _with_features(context, members, target.computed, target.group_table("unified"))
+    if target.pool:
+        _with_features(context, pooled(members, target.pool), space, target.group_table("pool"))
+
+
+def _with_features(context: Context, members: DataFrame, space: ModelSpace, uri: str) -> None:
+    """Publish impressions with every feature of the space; what these remember is pinned, by its table's name."""
+    target, pins, keys = context.target, dict[str, int](), side_keys(space, context.target.group)
+    past_name = "past" if uri == target.group_table("unified") else "past_pool"
+    place = target.group_table(past_name)
+    events = {name: context.read(table) for name, table in target.event_tables.items()}
+    attributes = {name: context.read(table) for name, table in target.attribute_tables.items()}
 
     def remember(known: DataFrame, span: Span) -> DataFrame:
         """Write what the features remember at the end of a span, beside the table, to be pinned by it."""
-        pins["past"] = write(remembered(known, space, span), place, append=False, note=context.fingerprint)
-        return read_delta(context.spark, place, pins["past"])
+        pins[past_name] = write(remembered(known, space, span), place, append=False, note=context.fingerprint)
+        return read_delta(context.spark, place, pins[past_name])
 
     def rows(span: Span) -> Iterator[DataFrame]:
         past = None
         if span.start is not None:
-            pinned = require(uri, "lattice build").pins.get("past")
+            published = require(uri, "lattice build")
+            # Under another space file something else is remembered: it is gathered again from all events.
+            pinned = published.pins.get(past_name) if published.plan == target.table_plan(uri) else None
             before = Span(None, span.start)
             past = (
                 remember(memory(events, attributes, space, before), before)
@@ -53,12 +72,20 @@ def _work(context: Context) -> None:
                 past = remember(known, part)
 
     suite = unified_suite(space, target.group)
-    context.publish(rows, uri, suite, KEYS, pins=lambda: pins if context.grow else {})
+    if past_name == "past_pool":  # so few users may well have seen nothing
+        suite = [expectation for expectation in suite if expectation.kind != "not_empty"]
+    numbers, ids = [f.name for f in dense_columns(space)], [f.name for f in categorical_columns(space)]
+    drift = DriftWatch(context, uri, numbers, ids)
+    context.publish(
+        rows, uri, suite, KEYS, also=drift.look, pins=lambda: pins if context.grow else {}, beside=drift.keep
+    )
 
 
-STAGE = Stage(
-    name="unify", title="point-in-time features", tables=lambda target: [target.group_table("unified")], work=_work
-)
+def _tables(target: Target) -> list[str]:
+    return [target.group_table(name) for name in ("unified", *(["pool"] if target.pool else []))]
+
+
+STAGE = Stage(name="unify", title="point-in-time features", tables=_tables, work=_work)
 unify = stage_command(STAGE)
 
 if __name__ == "__main__":

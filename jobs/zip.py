@@ -7,8 +7,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs import options
+from jobs.context import Context
+from jobs.drifting import DriftWatch
 from jobs.parts import parts
-from jobs.stages import Context, Stage, stage_command
+from jobs.stages import Stage, stage_command
 from pipelines.attribution import available_outcomes, longest_window, lookahead, zipped
 from pipelines.concatenation import KEYS
 from pipelines.late import is_delayed, late_feedback
@@ -19,7 +21,7 @@ from schemas.expectations import late_suite, outcomes_suite, zipped_suite
 
 def _work(context: Context) -> None:
     target, space, group = context.target, context.target.space, context.target.group
-    rows = context.read(target.group_table("unified"))
+    rows = context.read_features(target.group_table("unified"))
     feedback = creditable(context.read(target.space_table("feedback")), space, group, side_keys(space, group))
 
     back, ended = longest_window(space, group), Span(None, context.through)
@@ -40,7 +42,9 @@ def _work(context: Context) -> None:
             inside = part.holds("impression_time")
             yield zipped(rows.where(inside), known.where(inside), space, group, span)
 
-    context.publish(labelled, target.group_table("zipped"), zipped_suite(space, group), KEYS)
+    uri = target.group_table("zipped")
+    drift = DriftWatch(context, uri, [f"label_{name}" for name in space.group_objectives(group)])
+    context.publish(labelled, uri, zipped_suite(space, group), KEYS, also=drift.look, beside=drift.keep)
 
     def missed(span: Span) -> Iterator[DataFrame]:
         first = feedback.where(span.holds("arrival_time") & is_delayed()).agg(F.min("feedback_time")).collect()[0][0]

@@ -1,19 +1,24 @@
 """Batches of a training or evaluation table: the only module that touches Petastorm.
 
 Petastorm reads whole row groups, in an order shuffled by seed; they are decoded, mixed and cut into batches in a
-background thread. The same files, seed and epoch give the same batches.
+background thread. The same files, seed and epoch give the same batches, from whichever batch one starts.
 """
 
 import re
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from petastorm import make_batch_reader
+from numpy.typing import NDArray
+from petastorm.arrow_reader_worker import ArrowReaderWorker
+from petastorm.fs_utils import get_filesystem_and_path_or_paths
+from petastorm.reader import Reader
+from petastorm.workers_pool.dummy_pool import DummyPool
 
-from lattice_model.loading.mixing import mix
+from lattice_model.loading.mixing import Held, Mixer
 from lattice_model.loading.prefetch import prefetch
 from lattice_model.loading.rows import Array, Arrays, Loaded, columns_of, decode, to_loaded
 from lattice_model.loading.survey import Selection, damaged, local_path, read_through, survey
@@ -82,47 +87,56 @@ class Loader:
         """Batches of one epoch."""
         return -(-self.rows // self._batch_size)
 
-    def epoch(self, number: int = 0) -> Iterator[Loaded]:
-        """Every selected row once, in batches of the exact size, the last one smaller; shuffled anew each epoch."""
-        return prefetch(self._batches(number), _AHEAD)
+    def epoch(self, number: int = 0, start: int = 0) -> Generator[Loaded]:
+        """Every selected row once, in batches of the exact size, the last one smaller; shuffled anew each epoch.
 
-    def _batches(self, number: int) -> Generator[Loaded]:
+        ``start`` leaves out so many batches; what only they need is not read.
+        """
+        return prefetch(self._batches(number, start), _AHEAD)
+
+    def _batches(self, number: int, start: int) -> Generator[Loaded]:
         rng = np.random.default_rng((self._seed, number)) if self._shuffle else None
-        with closing(self._chunks(rng)) as chunks:
-            for arrays in mix(chunks, self._batch_size, self._held, rng):
-                yield to_loaded(arrays, self._manifest)
+        mixer = Mixer(self.survey.row_groups, self._batch_size, self._held, rng).skip(start)
+        held = Held()
+        with closing(self._row_groups(mixer.to_come())) as row_groups:
+            for parts in mixer:
+                while not all(part.chunk in held for part in parts):
+                    chunk, columns = next(row_groups)
+                    held.put(chunk, self._decode(columns, mixer.orders.pop(chunk)))
+                taken = [held.take(part) for part in parts]
+                yield to_loaded(
+                    {name: np.concatenate([rows[name] for rows in taken]) for name in taken[0]}, self._manifest
+                )
 
-    def _chunks(self, rng: np.random.Generator | None) -> Generator[Arrays]:
-        """The selected rows of one row group after the other, in random order if ``rng`` is given."""
-        with closing(self._row_groups(rng)) as row_groups:
-            for columns in row_groups:
-                arrays = decode(columns, self._manifest, self._keys)
-                selected = {name: columns[name] for name in ("domain_index", *self._selection.columns)}
-                chosen = np.flatnonzero(self._selection.mask(selected))
-                if rng is not None:  # cheaper here, where a row lies together, than in Petastorm, column by column
-                    chosen = rng.permutation(chosen)
-                yield {name: array[chosen] for name, array in arrays.items()}
+    def _decode(self, columns: dict[str, Array], order: NDArray[np.int64]) -> Arrays:
+        """The selected rows of a row group, in the given order."""
+        arrays = decode(columns, self._manifest, self._keys)
+        selected = {name: columns[name] for name in ("domain_index", *self._selection.columns)}
+        # shuffled here, where a row lies together, which is cheaper than in Petastorm, column by column
+        chosen = np.flatnonzero(self._selection.mask(selected))[order]
+        return {name: array[chosen] for name, array in arrays.items()}
 
-    def _row_groups(self, rng: np.random.Generator | None) -> Generator[dict[str, Array]]:
-        """The columns of one row group after the other, these in random order if ``rng`` is given."""
-        left = self.survey.stored
+    def _row_groups(self, numbers: list[int]) -> Generator[tuple[int, dict[str, Array]]]:
+        """The columns of those row groups, in that order."""
         try:
-            reader = make_batch_reader(
-                [f"file://{path}" if path.startswith("/") else path for path in map(local_path, self._files)],
+            filesystem, paths = get_filesystem_and_path_or_paths(
+                [f"file://{path}" if path.startswith("/") else path for path in map(local_path, self._files)]
+            )
+            reader = Reader(
+                filesystem,
+                paths,
                 # an anchored pattern: a plain name also matches, with a warning, each name that it begins
                 schema_fields=[rf"{re.escape(name)}\Z" for name in self._columns],
-                # in this thread, which reads ahead anyway: results in the order of the seed, errors raised, not printed
-                reader_pool_type="dummy",
+                worker_class=ArrowReaderWorker,
+                reader_pool=_InOrder(numbers),
                 # endless, and stopped below: Petastorm 0.13 can take 'not handed out yet' for the end and lose rows
                 num_epochs=None,
-                shuffle_row_groups=rng is not None,
-                seed=int(rng.integers(1, 2**31)) if rng else None,  # Petastorm takes 0 for unseeded
+                shuffle_row_groups=False,
+                is_batched_reader=True,
             )
             try:
-                while left:
-                    columns = next(reader)._asdict()
-                    left -= len(columns["domain_index"])
-                    yield columns
+                for number in numbers:
+                    yield number, next(reader)._asdict()
             finally:
                 reader.stop()
                 reader.join()
@@ -130,3 +144,19 @@ class Loader:
             for file in self._files:
                 read_through(file, self._columns)
             raise damaged(", ".join(self._files), error) from error
+
+
+class _InOrder(DummyPool):  # type: ignore[misc]  # Petastorm has no types
+    """A pool that reads some row groups in a given order, where Petastorm offers all of them, over and over.
+
+    It works in the caller's thread, which reads ahead anyway: errors are raised there, not printed.
+    """
+
+    def __init__(self, numbers: list[int]) -> None:
+        super().__init__()
+        self._numbers = iter(numbers)
+
+    def ventilate(self, **item: Any) -> None:
+        number = next(self._numbers, None)
+        if number is not None:
+            super().ventilate(**{**item, "piece_index": number})

@@ -62,6 +62,29 @@ def unified(
     return measured_rows.select(*KEYS, *_categorical(space), *_dense(space), *_sequences(space))
 
 
+def as_declared(rows: DataFrame, space: ModelSpace, group: str) -> DataFrame:
+    """Rows of ``unified`` or ``zipped`` that were made under earlier space files, as this one declares them.
+
+    A feature that a row lacks is id 0, null or an empty sequence, and zero where its domain lacks it; features and
+    domains that are no longer declared are left out.
+    """
+    zero, empty = F.lit(0).cast("long"), F.lit(b"")
+    columns = [
+        _present(f.domains, space, F.coalesce(f.name, zero), zero).alias(f.name) for f in categorical_columns(space)
+    ]
+    for dense in dense_columns(space):
+        absent = F.lit(0.0).cast("float")
+        columns.append(_present(dense.domains, space, F.col(dense.name), absent).alias(dense.name))
+    for feature in sequence_columns(space):
+        columns += [
+            _present(feature.domains, space, F.coalesce(name, empty), empty).alias(name) for name in feature.columns
+        ]
+    others = [name for name in ("window", "available_time") if name in rows.columns]
+    labels = [f"label_{name}" for name in space.group_objectives(group) if f"label_{name}" in rows.columns]
+    members = rows.where(F.col("domain").isin(*space.group_domains(group)))
+    return members.select(*KEYS, *columns, *others, *labels)
+
+
 def _impression_paths(space: ModelSpace) -> set[str]:
     origins: list[Categorical | Dense] = [*space.features.categorical.values(), *space.features.dense.values()]
     paths = {feature.attribute for feature in origins if feature.attribute}

@@ -55,9 +55,12 @@ class Ledger:
     @classmethod
     def of(cls, keys: tuple[str, ...], histories: Mapping[str, History]) -> "Ledger":
         streams = tuple(sorted({history.events for history in histories.values()}))
+        declared = {name: history_measures(name, history) for name, history in histories.items()}
         summed = tuple(
-            tuple(sorted({c for h in histories.values() if h.events == stream for c in h.sums})) for stream in streams
-        )
+            tuple(sorted({m.summed for name in declared if histories[name].events == stream
+                          for m in declared[name] if m.summed is not None}))
+            for stream in streams
+        )  # fmt: skip
         totals: list[Total] = []
         measures = []
 
@@ -68,7 +71,7 @@ class Ledger:
 
         for name, history in histories.items():
             stream = streams.index(history.events)
-            for measure in history_measures(name, history):
+            for measure in declared[name]:
                 lag = microseconds(measure.horizon) if isinstance(measure.horizon, timedelta) else None
                 what = 0 if measure.summed is None else 1 + summed[stream].index(measure.summed)
                 measures.append(Measure(measure.column, measure.kind, stream, position(Total(stream, what, lag))))

@@ -8,6 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.ids import impression_id
+from pipelines.labels import night_after
 from pipelines.spans import EVER, Span
 from schemas.duration import microseconds
 from schemas.errors import LatticeError
@@ -37,8 +38,9 @@ def all_feedback(
 ) -> DataFrame:
     """One row a feedback that arrived in a span: its objective, keys and times, and the impression it answers, if any.
 
-    ``answered_time`` is that impression's time; null where no such impression is known, or it is so old that no label
-    can depend on the answer. ``origin`` is the domain that the feedback was recorded in, where its source says so.
+    ``answered_time`` is that impression's time; null where no such impression was known by the end of the (UTC) day on
+    which the feedback arrived, or it is so old that no label can depend on the answer. ``origin`` is the domain that
+    the feedback was recorded in, where its source says so.
     """
     longest = max((w for objective in space.objectives.values() for w in objective.windows), default=timedelta(0))
     memory = longest + timedelta(days=1)
@@ -60,6 +62,8 @@ def all_feedback(
     recent = impressions.where(Span(span.start and span.start - memory, None).holds("impression_time"))
     answered = recent.select("impression_id", F.col("impression_time").alias("answered_time"))
     is_recent = F.unix_micros("arrival_time") - F.unix_micros("answered_time") <= microseconds(memory)
+    # The night of that day knew no later impression; a whole build must not know more.
+    is_known = F.col("answered_time") < night_after("arrival_time")
     return rows.join(answered, on="impression_id", how="left").select(
         "objective",
         "user_id",
@@ -67,7 +71,7 @@ def all_feedback(
         "feedback_time",
         "arrival_time",
         "impression_id",
-        F.when(is_recent, F.col("answered_time")).alias("answered_time"),
+        F.when(is_recent & is_known, F.col("answered_time")).alias("answered_time"),
         "value",
         "origin",
     )

@@ -3,6 +3,8 @@
 STACK's measurement behind it: list columns are read six times slower than scalars, fixed-size binaries nearly as fast.
 """
 
+from collections.abc import Sequence
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -47,14 +49,14 @@ def packed(rows: DataFrame, space: ModelSpace, group: str, files: int) -> DataFr
     keys = ["impression_id", "domain", "user_id", "item_id", "impression_time", "available_time"]
     columns = [
         *(F.col(key) for key in keys),
-        _position(F.col("domain"), list(domains)).alias("domain_index"),
-        _position(F.col("window"), windows).alias("window_index"),
+        position(F.col("domain"), domains).alias("domain_index"),
+        position(F.col("window"), windows).alias("window_index"),
         *([F.col("split")] if "split" in rows.columns else []),
         F.col("weight") if "weight" in rows.columns else F.lit(1.0).cast("float").alias("weight"),
         *(F.col(f"label_{name}") for name in space.group_objectives(group)),
         *(F.col(feature.name) for feature in categorical_columns(space)),
         *(F.col(feature.name) for feature in dense_columns(space)),
-        *(column for feature in sequence_columns(space) for column in _padded_sequence(feature)),
+        *(column for f in sequence_columns(space) for column in padded_sequence(f.name, f.length, [*f.ids], f.dense)),
     ]
     order = F.xxhash64(F.lit("order"), F.col("impression_id"))
     # By the id first, padded after: what is shuffled is the shorter form.
@@ -92,6 +94,16 @@ def inputs(
     return categorical, dense, sequences
 
 
+def row_bytes(space: ModelSpace) -> dict[str, int]:
+    """How many bytes each feature takes in a row of the layout, before compression."""
+    sizes = {feature.name: ID_BYTES for feature in categorical_columns(space)}
+    sizes |= {feature.name: NUMBER_BYTES for feature in dense_columns(space)}
+    for sequence in sequence_columns(space):
+        event = ID_BYTES * len(sequence.ids) + NUMBER_BYTES * len(sequence.dense)
+        sizes[sequence.name] = NUMBER_BYTES + sequence.length * event
+    return sizes
+
+
 def labels(space: ModelSpace, group: str) -> tuple[ObjectiveLabel, ...]:
     """The label columns of the group's objectives, for the manifest."""
     portfolios = space.portfolios(group)
@@ -112,19 +124,21 @@ def _in_group(
     return tuple(domain for domain in space.group_domains(group) if domain in feature.domains)
 
 
-def _position(value: Column, names: list[str]) -> Column:
+def position(value: Column, names: Sequence[str]) -> Column:
     """The position of a name among ``names`` (int), -1 where it is null or not among them."""
-    position = F.lit(-1)
+    found = F.lit(-1)
     for index, name in enumerate(names):
-        position = F.when(value == name, F.lit(index)).otherwise(position)
-    return position.cast("int")
+        found = F.when(value == name, F.lit(index)).otherwise(found)
+    return found.cast("int")
 
 
-def _padded_sequence(feature: SequenceColumns) -> list[Column]:
+def padded_sequence(name: str, length: int, ids: Sequence[str], numbers: Sequence[str]) -> list[Column]:
     """How many events there are, and each field with zeros after the last, up to the declared length."""
-    first = f"{feature.name}_{next(iter(feature.ids))}"
-    columns = [(F.octet_length(first) / ID_BYTES).cast("int").alias(f"{feature.name}_length")]
-    for field in (*feature.ids, *feature.dense):
-        name, width = f"{feature.name}_{field}", ID_BYTES if field in feature.ids else NUMBER_BYTES
-        columns.append(F.rpad(name, width * feature.length, F.lit(b"\0")).alias(name))
+    # A field that was declared later is empty in the rows before; one that was longer then is cut.
+    counted = [F.octet_length(f"{name}_{field}") / ID_BYTES for field in ids]
+    filled = F.least(F.greatest(*counted, F.lit(0)), F.lit(length))
+    columns = [filled.cast("int").alias(f"{name}_length")]
+    for field in (*ids, *numbers):
+        column, width = f"{name}_{field}", ID_BYTES if field in ids else NUMBER_BYTES
+        columns.append(F.rpad(column, width * length, F.lit(b"\0")).alias(column))
     return columns

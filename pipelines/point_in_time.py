@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -96,7 +96,10 @@ def memory(
         user = joint_key("user_id")
         frames.append(_remember(arrived, len(plan.ledgers) + position, 0, user, user, ids, numbers))
     found = [frame.where(F.col("_key").isNotNull()) for frame in frames]
-    return reduce(DataFrame.unionByName, [*found, *([past] if past is not None else [])])
+    if past is not None:
+        found.append(past)
+    # A space may have no feature that remembers anything.
+    return reduce(DataFrame.unionByName, found) if found else SparkSession.active().createDataFrame([], MEMORY)
 
 
 def _moves(events: DataFrame, part: int, stream: int, ledger: Ledger, span: Span) -> DataFrame:

@@ -2,19 +2,21 @@
 
 import logging
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from pyspark.sql import DataFrame
 
 from schemas.errors import LatticeError
 from schemas.expectations import Expectation
+from schemas.quality import Outcome
 
 # Before the import: no usage statistics leave the machine.
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
 import great_expectations as gx
 import great_expectations.expectations as gxe
-from great_expectations.core import ExpectationSuiteValidationResult
+from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
 logging.getLogger("great_expectations").setLevel(logging.WARNING)
@@ -23,8 +25,17 @@ logging.getLogger("great_expectations.data_context.types.base").setLevel(logging
 _EXAMPLES = 5
 
 
-def check(rows: DataFrame, name: str, suite: list[Expectation], keys: tuple[str, ...]) -> None:
-    """Hold ``rows`` against the suite.
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """What does not hold in a table."""
+
+    expectations: tuple[Expectation, ...]
+    problems: tuple[str, ...]
+    """A sentence for each: in how many rows, which, and why it matters."""
+
+
+def check(rows: DataFrame, name: str, suite: list[Expectation], keys: tuple[str, ...]) -> tuple[Outcome, ...]:
+    """Hold ``rows`` against the suite; return how each expectation turned out.
 
     Args:
         rows: what is about to be published as ``name``.
@@ -34,12 +45,44 @@ def check(rows: DataFrame, name: str, suite: list[Expectation], keys: tuple[str,
     Raises:
         LatticeError: a condition fails; says which one, why it matters, in how many rows, and shows some.
     """
-    named = {*(e.column for e in suite), *(e.arguments["earlier"] for e in suite if "earlier" in e.arguments), *keys}
+    outcomes, failure = examine(rows, suite, keys)
+    if failure is not None:
+        raise refusal(name, suite, failure.problems)
+    return outcomes
+
+
+def refusal(name: str, suite: list[Expectation], problems: tuple[str, ...], limit: str = "") -> LatticeError:
+    """The message about a table that is not published; ``limit`` says how much would have been allowed."""
+    number = f"{len(problems)} of {len(suite)} expectations fail, so nothing was published"
+    return LatticeError(
+        f"table '{name}'",
+        f"{number}{limit}:\n    " + "\n    ".join(problems),
+        "Mend these rows in the input (or the space file, if it declares them wrongly) and run again.",
+    )
+
+
+def examine(
+    rows: DataFrame, suite: list[Expectation], keys: tuple[str, ...]
+) -> tuple[tuple[Outcome, ...], Failure | None]:
+    """How each expectation turned out, and what does not hold, if anything; arguments as of ``check``."""
+    others = (e.arguments[other] for e in suite for other in ("earlier", "with") if other in e.arguments)
+    named = {*(e.column for e in suite), *others, *keys}
     # Great Expectations takes each of thousands of columns into every query otherwise.
     rows = rows.select(*(column for column in rows.columns if column in named))
     # A first pass only counts; rows are looked up only where something failed.
-    if _run(rows, suite, {"result_format": "BASIC", "partial_unexpected_count": 0}).success:
-        return
+    counted = _run(rows, suite, {"result_format": "BASIC", "partial_unexpected_count": 0})
+    outcomes = tuple(
+        Outcome(
+            failure=suite[position].failure,
+            why=suite[position].why,
+            rows=outcome.result.get("element_count"),
+            failing=_failing(outcome),
+            passed=bool(outcome.success),
+        )
+        for position, outcome in _placed(counted)
+    )
+    if counted.success:
+        return outcomes, None
     result = _run(
         rows,
         suite,
@@ -49,16 +92,25 @@ def check(rows: DataFrame, name: str, suite: list[Expectation], keys: tuple[str,
             "unexpected_index_column_names": [key for key in keys if key in rows.columns],
         },
     )
-    problems = [
-        _describe(outcome.result, suite[outcome.expectation_config.meta["position"]])
-        for outcome in result.results
-        if not outcome.success and outcome.expectation_config is not None
-    ]
-    raise LatticeError(
-        f"table '{name}'",
-        f"{len(problems)} of {len(suite)} expectations fail, so nothing was published:\n    " + "\n    ".join(problems),
-        "Mend these rows in the input (or the space file, if it declares them wrongly) and run again.",
+    failed = [(suite[position], outcome.result) for position, outcome in _placed(result) if not outcome.success]
+    return outcomes, Failure(
+        expectations=tuple(expectation for expectation, _ in failed),
+        problems=tuple(_describe(found, expectation) for expectation, found in failed),
     )
+
+
+def _placed(
+    result: ExpectationSuiteValidationResult,
+) -> list[tuple[int, ExpectationValidationResult]]:
+    """What was found, each with the place of its expectation in the suite, in that order."""
+    found = [(o.expectation_config.meta["position"], o) for o in result.results if o.expectation_config is not None]
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def _failing(outcome: ExpectationValidationResult) -> int:
+    """How many rows break the expectation; one where it is about the whole table, none where there are no rows."""
+    found = outcome.result.get("unexpected_count")
+    return int(not outcome.success) if found is None else int(found)
 
 
 def _run(
@@ -89,6 +141,8 @@ def _expectation(expectation: Expectation) -> gxe.Expectation:
             return gxe.ExpectColumnValuesToNotBeNull(column=column)
         case "unique":
             return gxe.ExpectColumnValuesToBeUnique(column=column)
+        case "unique_together":
+            return gxe.ExpectCompoundColumnsToBeUnique(column_list=[column, arguments["with"]])
         case "in_set":
             return gxe.ExpectColumnValuesToBeInSet(column=column, **arguments)
         case "between":
@@ -100,20 +154,11 @@ def _expectation(expectation: Expectation) -> gxe.Expectation:
 
 
 def _describe(result: dict[str, Any], expectation: Expectation) -> str:
-    column, arguments = expectation.column, expectation.arguments
-    condition = {
-        "not_empty": "the table has no rows",
-        "not_null": f"{column} is null",
-        "unique": f"{column} is there more than once",
-        "in_set": f"{column} is none of {arguments.get('value_set')}",
-        "between": f"{column} is not in {arguments.get('min_value')}..{arguments.get('max_value')}",
-        "not_before": f"{column} lies before {arguments.get('earlier')}",
-    }[expectation.kind]
     if expectation.kind == "not_empty":
-        return f"{condition}; this matters because {expectation.why}"
+        return f"{expectation.failure}; this matters because {expectation.why}"
     examples = "; ".join(
         ", ".join(f"{key}={value}" for key, value in row.items())
         for row in result.get("partial_unexpected_index_list", [])
     )
     rows = f"{result.get('unexpected_count', 0):,} of {result.get('element_count', 0):,} rows"
-    return f"{condition} in {rows} ({examples}); this matters because {expectation.why}"
+    return f"{expectation.failure} in {rows} ({examples}); this matters because {expectation.why}"

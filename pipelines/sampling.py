@@ -66,6 +66,11 @@ def sample_users(frame: DataFrame, rate: float) -> DataFrame:
     return frame.where(is_kept(F.xxhash64(F.lit("sample"), F.col("user_id")), rate))
 
 
+def pooled(impressions: DataFrame, rate: float) -> DataFrame:
+    """The rows of the users who keep every candidate feature; others than ``sample_users`` would keep."""
+    return impressions.where(is_kept(F.xxhash64(F.lit("pool"), F.col("user_id")), rate))
+
+
 def sample_impressions(impressions: DataFrame, domain: str, rate: float) -> DataFrame:
     """A share of one domain's impressions, chosen by their own key."""
     return impressions.where(is_kept(F.xxhash64(F.lit("sample"), F.lit(domain), F.col("source_key")), rate))

@@ -6,19 +6,23 @@ its checks, or whose writer was killed, is never read. A failed candidate is und
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlparse
 
-from deltalake import DeltaTable, WriterProperties
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, WriterProperties
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import BinaryType, DoubleType, FloatType
 
 from schemas.errors import LatticeError
 
+Filter = list[tuple[str, str, Any]]
 _PUBLISHED, _FINGERPRINT, _DETAILS = "lattice.published", "lattice.fingerprint", "lattice.details"
 
 
@@ -36,6 +40,10 @@ class Published:
     """The fingerprint of the space and sample that rows may be appended under."""
     pins: Mapping[str, int] = field(default_factory=dict)
     """Versions of other tables that belong to this one."""
+    run: str = ""
+    """The run that published it."""
+    evolved: bool = False
+    """Whether some of its rows were made under another plan."""
 
 
 def published(uri: str) -> Published | None:
@@ -45,8 +53,10 @@ def published(uri: str) -> Published | None:
     except TableNotFoundError:
         return None
     properties = table.metadata().configuration
-    if _PUBLISHED not in properties:
-        return None
+    return _of_properties(uri, properties) if _PUBLISHED in properties else None
+
+
+def _of_properties(uri: str, properties: Mapping[str, str]) -> Published:
     version = int(properties[_PUBLISHED])
     details = json.loads(properties.get(_DETAILS, "{}"))
     through = details.pop("through", None)
@@ -58,6 +68,31 @@ def published(uri: str) -> Published | None:
         through=through and datetime.fromisoformat(through),
         **details,
     )
+
+
+def published_at(uri: str, version: int) -> Published:
+    """What was published when that version was.
+
+    Raises:
+        LatticeError: the table does not remember it.
+    """
+    try:
+        properties = DeltaTable(uri, version=version + 1).metadata().configuration
+    except DeltaError as error:
+        remedy = "Give a later one, or build anew."
+        raise LatticeError(uri, f"Version {version} is no longer in the table's log.", remedy) from error
+    return _of_properties(uri, properties)
+
+
+def removed(uri: str, version: int | None = None) -> str | None:
+    """What the table noted when users were last taken out of it; None if none ever were."""
+    found: str | None = DeltaTable(uri, version=version).metadata().configuration.get("lattice.removed")
+    return found
+
+
+def restore(uri: str, version: int, run: str) -> None:
+    """Make the rows and properties of an earlier version those of the latest, in one commit."""
+    DeltaTable(uri).restore(version, commit_properties=_noted(run))
 
 
 def require(uri: str, made_by: str) -> Published:
@@ -75,6 +110,17 @@ def require(uri: str, made_by: str) -> Published:
 def read(spark: SparkSession, table: Published) -> DataFrame:
     """The rows of a published version."""
     return read_delta(spark, table.uri, table.version)
+
+
+def read_rows(table: Published, columns: list[str] | None = None, where: Filter | None = None) -> pa.Table:
+    """Rows of a published version of a small table, without Spark.
+
+    Args:
+        columns: which; None for all.
+        where: (column, ``=``, value) each, all of which hold.
+    """
+    rows: pa.Table = DeltaTable(table.uri, version=table.version).to_pyarrow_table(columns=columns, filters=where)
+    return rows
 
 
 def read_delta(spark: SparkSession, uri: str, version: int | None = None) -> DataFrame:
@@ -111,10 +157,12 @@ def byte_size(table: Published) -> int:
 
 
 def write(frame: DataFrame, uri: str, *, append: bool, note: str, options: Mapping[str, str] | None = None) -> int:
-    """Write a version that nobody reads until a publication names or pins it; return its number."""
+    """Write a version that nobody reads until a publication names or pins it; return its number.
+
+    Rows that are added may have other columns than those that are there; what a row lacks is null.
+    """
     writer = frame.write.format("delta").mode("append" if append else "overwrite")
-    if not append:
-        writer = writer.option("overwriteSchema", "true")
+    writer = writer.option("mergeSchema" if append else "overwriteSchema", "true")
     wanted = {"compression": "zstd", **(options or {})}
     of_parquet = {key: value for key, value in wanted.items() if key.startswith("parquet.")}
     of_delta = {key: value for key, value in wanted.items() if key not in of_parquet}
@@ -154,13 +202,14 @@ def publish(
     uri: str,
     *,
     fingerprint: str,
-    check: Callable[[DataFrame, Published], None],
+    check: Callable[[DataFrame, Published], DataFrame | None],
     options: Mapping[str, str] | None = None,
     append: bool = False,
     through: datetime | None = None,
     plan: str = "",
     pins: Callable[[], Mapping[str, int]] = dict,
     beside: Callable[[Published], None] = lambda _: None,
+    run: str = "",
 ) -> Published:
     """Write ``frames`` as the next version of the table, check what was written, and publish it.
 
@@ -169,62 +218,90 @@ def publish(
             nothing to add to what is published.
         uri: the table's folder.
         fingerprint: identifies input, code and configuration; a later run with the same one may skip the work.
-        check: takes the rows that were written, read back, and the candidate; raises if it must not be published.
+        check: takes the rows that were written, read back, and the candidate; raises if it must not be published. It
+            may return the rows to be published in their place, which it is then given, too.
         options: of the Parquet writer, such as ``compression``.
         append: keep the rows that are published, if any are; otherwise the frames are the whole table.
-        through, plan, pins: see ``Published``; the pins are asked for once everything is written.
+        through, plan, pins, run: see ``Published``; the pins are asked for once everything is written.
         beside: writes what belongs to the candidate and lies beside the table (a manifest), before it is named.
     """
     before = published(uri)
     append = append and before is not None
-    kept = set()
+    note, kept, evolved = f"run={run} {fingerprint}", set(), False
     if append and before is not None:
+        evolved = before.evolved or before.plan != plan
         _forget_orphans(before)
         kept = set(files(before))
     spark = None
     try:
         for number, frame in enumerate([frames] if isinstance(frames, DataFrame) else frames):
-            write(frame, uri, append=append or number > 0, note=fingerprint, options=options)
+            write(frame, uri, append=append or number > 0, note=note, options=options)
             spark = frame.sparkSession
-        candidate = DeltaTable(uri)
-        pinned = dict(pins())
-        details = {"through": through and through.isoformat(), "plan": plan, "pins": pinned}
         made = Published(
             uri=uri,
-            version=candidate.version(),
+            version=0,
             fingerprint=fingerprint,
-            rows=candidate.count(),
+            rows=0,
             through=through,
             plan=plan,
-            pins=pinned,
+            pins=dict(pins()),
+            run=run,
+            evolved=evolved,
         )
+        made = _as_written(made)
         if spark is not None:
-            check(_added(spark, made, kept), made)
+            mended = check(_added(spark, made, kept), made)
+            if mended is not None:
+                if append:
+                    _undo(uri, before)
+                write(mended, uri, append=append, note=note, options=options)
+                made = _as_written(made)
+                check(_added(spark, made, kept), made)
         beside(made)
     except BaseException:
         _undo(uri, before)
         raise
-    properties = {_PUBLISHED: str(made.version), _FINGERPRINT: fingerprint, _DETAILS: json.dumps(details)}
-    candidate.alter.set_table_properties(properties, raise_if_not_exists=False)
+    _name(made)
     return made
 
 
-def compact(table: Published, beside: Callable[[Published], None] = lambda _: None) -> Published:
+def _as_written(made: Published) -> Published:
+    """The candidate, as it is written now."""
+    written = DeltaTable(made.uri)
+    return replace(made, version=written.version(), rows=written.count())
+
+
+def _name(made: Published) -> None:
+    """Publish a version: readers take the one that is named in the properties."""
+    through = made.through and made.through.isoformat()
+    details = {
+        "through": through, "plan": made.plan, "pins": dict(made.pins), "run": made.run, "evolved": made.evolved
+    }  # fmt: skip
+    properties = {_PUBLISHED: str(made.version), _FINGERPRINT: made.fingerprint, _DETAILS: json.dumps(details)}
+    DeltaTable(made.uri).alter.set_table_properties(
+        properties, raise_if_not_exists=False, commit_properties=_noted(made.run)
+    )
+
+
+def _noted(run: str) -> CommitProperties:
+    """The run, in the metadata of a commit."""
+    return CommitProperties(custom_metadata={"lattice.run": run})
+
+
+def compact(table: Published, beside: Callable[[Published], None] = lambda _: None, run: str = "") -> Published:
     """Merge a table's small files into larger ones and publish the result; the same rows, in a new version.
 
-    Readers of older versions are not disturbed: no file is removed. ``beside`` as of ``publish``.
+    Readers of older versions are not disturbed: no file is removed. ``beside`` and ``run`` as of ``publish``.
     """
     _forget_orphans(table)
-    delta = DeltaTable(table.uri)
-    properties = delta.metadata().configuration
-    done = delta.optimize.compact(writer_properties=WriterProperties(compression="ZSTD"))
+    done = DeltaTable(table.uri).optimize.compact(
+        writer_properties=WriterProperties(compression="ZSTD"), commit_properties=_noted(run)
+    )
     if not done["numFilesRemoved"]:
         return table
-    made = replace(table, version=DeltaTable(table.uri).version())
+    made = replace(table, version=DeltaTable(table.uri).version(), run=run)
     beside(made)
-    kept = {key: properties[key] for key in (_FINGERPRINT, _DETAILS) if key in properties}
-    named = {_PUBLISHED: str(made.version), **kept}
-    DeltaTable(table.uri).alter.set_table_properties(named, raise_if_not_exists=False)
+    _name(made)
     return made
 
 
@@ -239,6 +316,30 @@ def vacuum(uri: str, keep: Collection[int], days: int) -> int:
             retention_hours=24 * days, dry_run=False, enforce_retention_duration=False, keep_versions=sorted(keep)
         )
     )
+
+
+def replace_where(rows: DataFrame, uri: str, condition: str, note: str) -> None:
+    """Put ``rows`` in the place of those of a table without publications for which a SQL condition holds."""
+    writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", condition)
+    writer.option("userMetadata", f"lattice {note}").save(uri)
+
+
+def latest_version(uri: str) -> int | None:
+    """The version of a Delta table that it is now at; None if there is no table."""
+    return DeltaTable(uri).version() if exists(uri) else None
+
+
+def exists(uri: str) -> bool:
+    """Whether there is a Delta table, published or not."""
+    return DeltaTable.is_deltatable(uri)
+
+
+def value_counts(uri: str, *columns: str) -> dict[tuple[str, ...], int]:
+    """How many rows of a small Delta table have each combination of values; empty where there is no table."""
+    if not exists(uri):
+        return {}
+    rows = DeltaTable(uri).to_pyarrow_table(columns=list(columns)).select(columns).to_pydict()
+    return dict(sorted(Counter(zip(*rows.values(), strict=True)).items()))
 
 
 def _added(spark: SparkSession, made: Published, kept: set[str]) -> DataFrame:

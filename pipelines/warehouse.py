@@ -49,6 +49,25 @@ def list_files(uri: str) -> list[str]:
     return sorted(join_uri(uri, info.base_name) for info in found if info.type == FileType.File)
 
 
+def file_exists(uri: str) -> bool:
+    """Whether there is a file."""
+    system, path = _file_system(uri)
+    return bool(system.get_file_info(path).is_file)
+
+
+def remove(uri: str) -> None:
+    """Delete a file."""
+    system, path = _file_system(uri)
+    system.delete_file(path)
+
+
+def remove_folder(uri: str) -> None:
+    """Delete a folder and what is in it, if it is there."""
+    system, path = _file_system(uri)
+    if system.get_file_info(path).type == FileType.Directory:
+        system.delete_dir(path)
+
+
 def _file_system(uri: str) -> tuple[FileSystem, str]:
     if is_local(uri):
         return LocalFileSystem(), str(local_path(uri).resolve())

@@ -3,13 +3,14 @@
 Plain data; ``pipelines.quality`` runs them by Great Expectations.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from schemas.duration import format_duration
 from schemas.space import ModelSpace
 
-Kind = Literal["not_empty", "not_null", "unique", "in_set", "between", "not_before"]
+Kind = Literal["not_empty", "not_null", "unique", "unique_together", "in_set", "between", "not_before"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,20 @@ class Expectation:
     column: str
     why: str
     arguments: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def failure(self) -> str:
+        """What is wrong where the condition does not hold."""
+        column, arguments = self.column, self.arguments
+        return {
+            "not_empty": "the table has no rows",
+            "not_null": f"{column} is null",
+            "unique": f"{column} is there more than once",
+            "unique_together": f"{column} with {arguments.get('with')} is there more than once",
+            "in_set": f"{column} is none of {arguments.get('value_set')}",
+            "between": f"{column} is not in {arguments.get('min_value')}..{arguments.get('max_value')}",
+            "not_before": f"{column} lies before {arguments.get('earlier')}",
+        }[self.kind]
 
 
 def _not_null(*columns: str) -> list[Expectation]:
@@ -136,4 +151,34 @@ def packed_suite(space: ModelSpace, group: str) -> list[Expectation]:
             why="it is a position in the manifest's windows",
         ),
         *_labels(space, group),
+    ]
+
+
+def selection_suite() -> list[Expectation]:
+    return [
+        _not_empty("feature"),
+        *_not_null("version", "effective_from", "feature", "chosen", "frontier", "reason"),
+        _unique("feature", "a selection decides each feature once"),
+    ]
+
+
+def scores_suite(domains: Sequence[str], objectives: Sequence[str], model: str) -> list[Expectation]:
+    return [
+        _not_empty("impression_id"),
+        *_not_null("impression_id", "domain", "objective", "probability", "model"),
+        Expectation(
+            kind="unique_together",
+            column="impression_id",
+            arguments={"with": "objective"},
+            why="whoever serves could not tell which of two scores counts",
+        ),
+        _in_set("domain", list(domains), "the model knows no other domain"),
+        _in_set("objective", list(objectives), "the model has no other objective"),
+        Expectation(
+            kind="between",
+            column="probability",
+            arguments={"min_value": 0.0, "max_value": 1.0},
+            why="it is a probability",
+        ),
+        _in_set("model", [model], "one table holds the scores of one model"),
     ]

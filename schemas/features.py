@@ -74,6 +74,13 @@ def origin_column(feature: Categorical | Dense) -> str:
 
 def history_measures(name: str, history: History) -> tuple[HistoryMeasure, ...]:
     """The dense columns of one history declaration."""
+    every = _every_measure(name, history)
+    kept = history.measures
+    return every if isinstance(kept, str) else tuple(m for m in every if m.column.removeprefix(f"{name}_") in kept)
+
+
+def _every_measure(name: str, history: History) -> tuple[HistoryMeasure, ...]:
+    """What its horizons and options span."""
     measures = []
     for horizon in history.horizons:
         label = horizon if isinstance(horizon, str) else format_duration(horizon)

@@ -116,6 +116,8 @@ class TrainingManifest(_Part):
     normalisers: dict[Split, dict[str, Normaliser]]
     negatives: dict[str, float] = {}
     """Domain -> the share of its rows without a positive label that ``training`` keeps; all where it is not named."""
+    selection: int | None = None
+    """The version of the selection that the features are; None if they are all."""
     cuts: dict[Split, datetime]
     tables: dict[str, PinnedTable]
     """``training``, ``evaluation`` and every parent of theirs."""
@@ -129,6 +131,13 @@ class TrainingManifest(_Part):
         """For each objective the position of its oracle head among ``heads()``."""
         heads = self.heads()
         return tuple(heads.index((o.name, o.windows[-1] if o.windows else None)) for o in self.objectives)
+
+    def features(self) -> tuple[str, ...]:
+        """The names of all features: ids, numbers, sequences."""
+        every: tuple[CategoricalInput | DenseInput | SequenceInput, ...] = (
+            *self.categorical, *self.dense, *self.sequences,
+        )  # fmt: skip
+        return tuple(feature.name for feature in every)
 
     @classmethod
     def read(cls, path: Path) -> "TrainingManifest":

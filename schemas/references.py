@@ -122,10 +122,15 @@ def _check_attribute(space: ModelSpace, at: tuple[str | int, ...], path: str) ->
 
 
 def _check_history(space: ModelSpace, at: tuple[str, ...], history: History) -> None:
+    from schemas.features import history_measures
+
     _domains_of(space, history, at)
     _known([history.events], space.events, (*at, "events"), "event table", listed=False)
     numbers = [c for c, kind in space.events[history.events].columns.items() if kind in ("double", "long")]
     _known(history.sums, numbers, (*at, "sums"), "numeric event column")
+    if not isinstance(history.measures, str):
+        spanned = history_measures("", history.model_copy(update={"measures": "all"}))
+        _known(history.measures, [m.column.removeprefix("_") for m in spanned], (*at, "measures"), "measure")
     for index, key in enumerate(history.keys):
         if key not in ("user_id", "item_id"):
             _check_attribute(space, (*at, "keys", index), key)

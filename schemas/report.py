@@ -32,6 +32,8 @@ class RunInfo(_Part):
     """The sample's name; None for all rows."""
     finished: datetime
     tables: tuple[TableVersion, ...]
+    quarantined: int = 0
+    """Raw rows of the space that were kept apart, because they break an expectation."""
 
 
 class ImpressionCounts(_Part):

@@ -198,6 +198,9 @@ class History(_Feature):
     sums: tuple[Name, ...] = ()
     recency: bool = True
     gap: bool = False
+    measures: tuple[str, ...] | Literal["all"] = Field(
+        default=ALL, description="Only these of its columns, by what follows the name: count_7d, quantity_all, recency."
+    )
 
     @field_validator("horizons")
     @classmethod
@@ -259,6 +262,12 @@ class Group(Declared):
         default={},
         description="Domain -> the share of its rows without a positive label that training keeps, weighted by one "
         "over it; default: all of them.",
+    )
+    pool: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="The share of users whose rows keep every candidate feature while a selection is effective.",
     )
 
     @model_validator(mode="after")
@@ -339,6 +348,37 @@ class Slice(Declared):
     domains: tuple[Name, ...] = Field(min_length=1)
 
 
+class Thresholds(Declared):
+    """How large a change may be: above ``warn`` the log says so, above ``stop`` nothing is published."""
+
+    warn: float | None = Field(default=None, ge=0)
+    stop: float | None = Field(default=None, ge=0)
+
+
+class Drift(Declared):
+    """What a night's rows may differ by from the last night's, beyond what chance explains (three standard errors)."""
+
+    positive_rate: Thresholds = Field(default=Thresholds(warn=0.5), description="Of each label: as a share of it.")
+    mean: Thresholds = Field(default=Thresholds(warn=1.0), description="Of each number: in its standard deviations.")
+    null_share: Thresholds = Field(default=Thresholds(warn=0.1), description="Of each feature: as it is.")
+    rows: Annotated[int, Field(ge=1)] = Field(
+        default=1000, description="A domain with fewer rows on either night is left out."
+    )
+
+
+class Quality(Declared):
+    """What is wrong with a night that is still published; the rows that are kept do not depend on it."""
+
+    quarantine: float = Field(
+        default=0.001,
+        ge=0,
+        lt=1,
+        description="The share of the rows that a raw table gains which may break an expectation: they are kept apart, "
+        "with the reason. With more of them nothing is published; with 0 a single one is too many.",
+    )
+    drift: Drift = Drift()
+
+
 class ModelSpace(Declared):
     """A whole space file."""
 
@@ -357,6 +397,7 @@ class ModelSpace(Declared):
     groups: dict[Name, Group] = {"all": Group()}
     privacy: tuple[PrivacyRule, ...] = ()
     splits: Splits
+    quality: Quality = Quality()
     samples: dict[Name, Sample] = {}
     slices: dict[Name, Slice] = {}
 

@@ -4,13 +4,14 @@ import numpy as np
 
 from lattice_model.evaluation.bootstrap import auc_replicates, draw, interval, normalized_entropy_replicates
 from lattice_model.evaluation.evaluate import evaluate
-from lattice_model.evaluation.metrics import Floats
+from lattice_model.evaluation.metrics import Floats, Ints
 from lattice_model.evaluation.predictions import Portfolio, Predictions
 from lattice_model.evaluation.results import Comparison, Interval, PortfolioComparison, PortfolioMetrics
 from schemas.errors import LatticeError
 from schemas.manifest import Split
 
-_METRICS = {"auc": auc_replicates, "normalized_entropy": normalized_entropy_replicates}
+METRICS = {"auc": auc_replicates, "normalized_entropy": normalized_entropy_replicates}
+"""What is compared, as ``PortfolioMetrics`` calls it, and how it is found in replicates."""
 
 
 def compare(
@@ -33,14 +34,13 @@ def compare(
     users_R = ours.users()
     draws_SU = draw(int(users_R.max()) + 1, replicates, seed)
     metrics = [evaluate(model, model=name, split=split).slices[0].portfolios for name, model in (first, second)]
+    our_spreads, their_spreads = (replicated(model, users_R, draws_SU) for model in (ours, theirs))
     portfolios: list[PortfolioComparison] = []
-    counted: dict[str, list[tuple[float, Floats]]] = {name: [] for name in _METRICS}
-    for part, our, their in zip(ours.portfolios(), *metrics, strict=True):
+    counted: dict[str, list[tuple[float, Floats]]] = {name: [] for name in METRICS}
+    for position, (our, their) in enumerate(zip(*metrics, strict=True)):
         differences = {}
-        for name, replicate in _METRICS.items():
-            spread_S = np.subtract(
-                *(replicate(users_R[part.rows], *_columns(model, part), draws_SU) for model in (ours, theirs))
-            )
+        for name in METRICS:
+            spread_S = our_spreads[name][position] - their_spreads[name][position]
             estimate = _difference(our, their, name)
             differences[name] = interval(estimate, spread_S)
             if our.in_mean and estimate is not None:
@@ -55,6 +55,19 @@ def compare(
         mean_auc=_mean(counted["auc"]),
         mean_normalized_entropy=_mean(counted["normalized_entropy"]),
     )
+
+
+def replicated(predictions: Predictions, users_R: Ints, draws_SU: Ints) -> dict[str, Floats]:
+    """Each metric of each portfolio, in their order, in each replicate: (portfolios, S).
+
+    ``users_R`` are the rows' users as the draws count them; models that are to be compared share the draws.
+    """
+    return {
+        name: np.stack(
+            [replicate(users_R[part.rows], *_columns(predictions, part), draws_SU) for part in predictions.portfolios()]
+        )
+        for name, replicate in METRICS.items()
+    }
 
 
 def _check_same(first_name: str, ours: Predictions, second_name: str, theirs: Predictions) -> None:

@@ -31,6 +31,8 @@ class PortfolioMetrics(_Result):
     base_rate: float | None
     """positives / rows."""
     auc: float | None
+    gauc: float | None = None
+    """Mean AUC within each user's rows, weighted by their number."""
     bce: float | None
     """Mean binary cross entropy, in nats."""
     normalized_entropy: float | None

@@ -1,7 +1,12 @@
-"""Batches of exact size out of chunks of any size, mixed at random or in order."""
+"""Which rows of which chunk each batch takes: at random or in order, without looking at any row.
 
-from collections.abc import Iterable, Iterator
+A chunk is a row group, known here by its number and size alone. So an epoch can be entered in its middle: the draws of
+the batches before are repeated, and their rows are not read.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,29 +14,103 @@ from numpy.typing import NDArray
 from lattice_model.loading.rows import Arrays
 
 
-def mix(chunks: Iterable[Arrays], batch_size: int, held: int, rng: np.random.Generator | None) -> Iterator[Arrays]:
-    """Yield every row once, ``batch_size`` rows at a time; the last batch may be smaller.
+class Part(NamedTuple):
+    """Rows ``start`` to ``stop`` of a chunk, in the chunk's own order."""
 
-    With ``rng``, each batch is drawn without replacement from the open chunks, which together hold at least ``held``
-    rows as long as there are that many. The rows of a chunk are taken in their order, so that only slices are copied:
-    the draw is a uniform one if the chunk's own order is random. Without ``rng``, rows keep their order.
+    chunk: int
+    start: int
+    stop: int
+
+
+class Mixer:
+    """An iterator over the batches of one epoch, each the parts that it consists of.
+
+    Every row comes once, ``batch_size`` rows at a time; the last batch may be smaller. With ``rng``, chunks are opened
+    in random order, and each batch is drawn without replacement from the open ones, which together hold at least
+    ``held`` rows as long as there are that many. A chunk's rows are in an order of its own, drawn when it is opened, so
+    that taking a slice of it is a uniform draw. Without ``rng``, chunks and rows keep their order.
     """
-    source = iter(chunks)
-    opened: list[_Chunk] = []
-    more = True
-    while True:
-        while more and sum(chunk.left for chunk in opened) < max(held if rng else 0, batch_size):
-            arrays = next(source, None)
-            more = arrays is not None
-            opened += [_Chunk(arrays)] if arrays is not None else []
-        left = np.array([chunk.left for chunk in opened], dtype=np.int64)
-        size = min(batch_size, int(left.sum()))
+
+    def __init__(self, sizes: Sequence[int], batch_size: int, held: int, rng: np.random.Generator | None) -> None:
+        self._sizes = sizes
+        self._batch_size = batch_size
+        self._held = max(held if rng else 0, batch_size)
+        self._rng = rng
+        order = np.arange(len(sizes)) if rng is None else rng.permutation(len(sizes))
+        self._unopened = [int(number) for number in order if sizes[number]]
+        self._opened: list[_Open] = []
+        self.orders: dict[int, NDArray[np.int64]] = {}
+        """The order of the rows of each chunk that was opened; whoever reads the chunk takes it out."""
+
+    def __iter__(self) -> Iterator[list[Part]]:
+        return self
+
+    def __next__(self) -> list[Part]:
+        while self._unopened and sum(chunk.left for chunk in self._opened) < self._held:
+            self._open(self._unopened.pop(0))
+        left = np.array([chunk.left for chunk in self._opened], dtype=np.int64)
+        size = min(self._batch_size, int(left.sum()))
         if size == 0:
-            return
-        counts = rng.multivariate_hypergeometric(left, size) if rng else _first(left, size)
-        parts = [chunk.take(int(count)) for chunk, count in zip(opened, counts, strict=True) if count]
-        yield {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        opened = [chunk for chunk in opened if chunk.left]
+            raise StopIteration
+        counts = self._rng.multivariate_hypergeometric(left, size) if self._rng else _first(left, size)
+        parts = [chunk.take(int(count)) for chunk, count in zip(self._opened, counts, strict=True) if count]
+        self._opened = [chunk for chunk in self._opened if chunk.left]
+        return parts
+
+    def skip(self, batches: int) -> Self:
+        """Leave out the next batches."""
+        for _ in range(batches):
+            next(self, None)
+        self.orders = {chunk.number: self.orders[chunk.number] for chunk in self._opened}
+        return self
+
+    def to_come(self) -> list[int]:
+        """The chunks that the batches to come need, in the order in which they are opened."""
+        return [chunk.number for chunk in self._opened] + self._unopened
+
+    def _open(self, number: int) -> None:
+        rows = np.arange(self._sizes[number])
+        self.orders[number] = rows if self._rng is None else self._rng.permutation(rows)
+        self._opened.append(_Open(number, len(rows)))
+
+
+class Held:
+    """The arrays of the open chunks.
+
+    A chunk that is drawn from keeps a few rows for long, so that what is left of it is copied and the rest let go as
+    often as half of it was taken: in memory are never more than twice the rows that are left.
+    """
+
+    def __init__(self) -> None:
+        self._arrays: dict[int, tuple[int, Arrays]] = {}
+        """By chunk, from which of its rows on."""
+
+    def __contains__(self, chunk: int) -> bool:
+        return chunk in self._arrays
+
+    @property
+    def rows(self) -> int:
+        """How many are in memory."""
+        return sum(_rows(arrays) for _, arrays in self._arrays.values())
+
+    def put(self, chunk: int, arrays: Arrays) -> None:
+        """Hold a chunk."""
+        self._arrays[chunk] = (0, arrays)
+
+    def take(self, part: Part) -> Arrays:
+        """The rows of a part; those before it are not asked for again."""
+        offset, arrays = self._arrays[part.chunk]
+        start, stop = part.start - offset, part.stop - offset
+        left = _rows(arrays) - stop
+        if not left:
+            del self._arrays[part.chunk]
+        elif 2 * left <= _rows(arrays):
+            self._arrays[part.chunk] = (part.stop, {name: array[stop:].copy() for name, array in arrays.items()})
+        return {name: array[start:stop] for name, array in arrays.items()}
+
+
+def _rows(arrays: Arrays) -> int:
+    return len(next(iter(arrays.values())))
 
 
 def _first(left: NDArray[np.int64], size: int) -> NDArray[np.int64]:
@@ -40,14 +119,15 @@ def _first(left: NDArray[np.int64], size: int) -> NDArray[np.int64]:
 
 
 @dataclass
-class _Chunk:
-    arrays: Arrays
+class _Open:
+    number: int
+    rows: int
     position: int = 0
 
     @property
     def left(self) -> int:
-        return len(next(iter(self.arrays.values()))) - self.position
+        return self.rows - self.position
 
-    def take(self, count: int) -> Arrays:
+    def take(self, count: int) -> Part:
         start, self.position = self.position, self.position + count
-        return {name: array[start : self.position] for name, array in self.arrays.items()}
+        return Part(self.number, start, self.position)

@@ -1,6 +1,6 @@
 """Reading ahead in a background thread."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from queue import Empty, Queue
 from threading import Event, Thread
@@ -14,7 +14,7 @@ class _End:
         self.error = error
 
 
-def prefetch(items: Generator[T], depth: int) -> Iterator[T]:
+def prefetch(items: Generator[T], depth: int) -> Generator[T]:
     """Yield the items of a generator that runs in a thread of its own, at most ``depth`` of them ahead.
 
     An error in the generator is raised here. When the consumer stops early, the generator is closed and the thread

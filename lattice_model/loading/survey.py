@@ -23,25 +23,35 @@ REMEDY = "Build the table again; pass the files of one version of it, as Delta l
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which rows of a table count: those available before a moment, those of one split (None: no such limit)."""
+    """Which rows of a table count: those available from one moment to before another, those of one split.
 
+    None: no such limit.
+    """
+
+    available_from: datetime | None = None
     available_before: datetime | None = None
     split: Split | None = None
 
     def __str__(self) -> str:
-        cut = f"available before {self.available_before:%Y-%m-%d %H:%M %Z}" if self.available_before else ""
-        return ", ".join(part for part in (cut, f"in the split '{self.split}'" if self.split else "") if part) or "any"
+        parts = [
+            f"available {word} {moment:%Y-%m-%d %H:%M %Z}"
+            for word, moment in (("from", self.available_from), ("before", self.available_before))
+            if moment is not None
+        ]
+        return ", ".join([*parts, *([f"in the split '{self.split}'"] if self.split else [])]) or "any"
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return ("available_time",) * (self.available_before is not None) + ("split",) * (self.split is not None)
+        timed = self.available_from is not None or self.available_before is not None
+        return ("available_time",) * timed + ("split",) * (self.split is not None)
 
     def mask(self, columns: dict[str, Array]) -> NDArray[np.bool_]:
         """Which of the rows count; there is at least one column."""
         chosen = np.ones(len(next(iter(columns.values()))), dtype=np.bool_)
+        if self.available_from is not None:
+            chosen &= columns["available_time"] >= _utc(self.available_from)
         if self.available_before is not None:
-            cut = np.datetime64(self.available_before.astimezone(UTC).replace(tzinfo=None))
-            chosen &= columns["available_time"] < cut
+            chosen &= columns["available_time"] < _utc(self.available_before)
         if self.split is not None:
             chosen &= columns["split"] == self.split
         return chosen
@@ -51,11 +61,13 @@ class Selection:
 class Survey:
     """``stored`` rows lie in the files, ``rows`` of them are selected.
 
-    Tuples are in the order of the heads; labels are counted by the weights of their rows.
+    ``labels`` and ``positives`` are in the order of the heads; they count by the weights of their rows.
     """
 
     stored: int
     rows: int
+    row_groups: tuple[int, ...]
+    """The selected rows of each row group, in the order of the files."""
     labels: tuple[float, ...]
     positives: tuple[float, ...]
 
@@ -71,13 +83,14 @@ def survey(files: Sequence[str], manifest: TrainingManifest, needed: dict[str, s
         LatticeError: a file is missing or damaged, or a column is missing or of another type.
     """
     heads = manifest.heads()
-    stored = rows = 0
+    stored, groups = 0, list[int]()
     labels, positives = np.zeros(len(heads)), np.zeros(len(heads))
     names = ["window_index", "weight", *selection.columns, *(objective.column for objective in manifest.objectives)]
     for file in files:
-        columns = _read(file, names, needed)
+        columns, sizes = _read(file, names, needed)
         chosen = selection.mask(columns)
-        stored, rows = stored + len(chosen), rows + int(chosen.sum())
+        stored += len(chosen)
+        groups += [int(group.sum()) for group in np.split(chosen, np.cumsum(sizes)[:-1])]
         window, weight = columns["window_index"][chosen], columns["weight"][chosen].astype(np.float64)
         for position, (name, head_window) in enumerate(heads):
             column = next(objective.column for objective in manifest.objectives if objective.name == name)
@@ -85,7 +98,18 @@ def survey(files: Sequence[str], manifest: TrainingManifest, needed: dict[str, s
             routed = head_window is None or window == manifest.windows.index(head_window)
             labels[position] += weight[~np.isnan(value) & routed].sum()
             positives[position] += weight[(value == 1) & routed].sum()
-    return Survey(stored=stored, rows=rows, labels=tuple(labels.tolist()), positives=tuple(positives.tolist()))
+    return Survey(
+        stored=stored,
+        rows=sum(groups),
+        row_groups=tuple(groups),
+        labels=tuple(labels.tolist()),
+        positives=tuple(positives.tolist()),
+    )
+
+
+def _utc(moment: datetime) -> np.datetime64:
+    """As the tables' times are once read: UTC, without a zone."""
+    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None))
 
 
 def local_path(file: str) -> str:
@@ -118,13 +142,15 @@ def read_through(file: str, names: Sequence[str]) -> None:
     _read(file, names, {})
 
 
-def _read(file: str, names: Sequence[str], needed: dict[str, str]) -> dict[str, Array]:
+def _read(file: str, names: Sequence[str], needed: dict[str, str]) -> tuple[dict[str, Array], list[int]]:
+    """The named columns of a file, and the rows of its row groups."""
     try:
         filesystem, path = FileSystem.from_uri(local_path(file))
         with filesystem.open_input_file(path) as opened:
             parquet = pq.ParquetFile(opened)
             check_columns(file, parquet.schema_arrow, needed)
             table = parquet.read(columns=list(dict.fromkeys(names)))
+            sizes = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
     except (pa.ArrowException, OSError) as error:
         raise damaged(file, error) from error
-    return {name: table.column(name).to_pandas().values for name in table.column_names}  # times as UTC, without zone
+    return {name: table.column(name).to_pandas().values for name in table.column_names}, sizes  # UTC, without zone

@@ -24,19 +24,19 @@ def rotate(x_BNAc: Tensor, positions_N: Tensor, base: float = 10_000.0) -> Tenso
 
 
 class Attention(nn.Module):
-    """Queries attend to keys; both are normalised by channel before the dot product (QK-norm), then rotated.
+    """Queries attend to keys; both are normalised before the dot product if ``normalised`` (QK-norm), then rotated.
 
     ``rotary`` is for self-attention, where queries and keys share their positions.
     """
 
-    def __init__(self, *, dim: int, heads: int, rotary: bool) -> None:
+    def __init__(self, *, dim: int, heads: int, rotary: bool, normalised: bool = True) -> None:
         super().__init__()
         self.heads = heads
         self.rotary = rotary
         self.query = nn.Linear(dim, dim, bias=False)
         self.key_value = nn.Linear(dim, 2 * dim, bias=False)
-        self.query_norm = RMSNorm(dim // heads)
-        self.key_norm = RMSNorm(dim // heads)
+        self.query_norm = RMSNorm(dim // heads) if normalised else nn.Identity()
+        self.key_norm = RMSNorm(dim // heads) if normalised else nn.Identity()
         self.out = nn.Linear(dim, dim, bias=False)
 
     def forward(self, x_BQd: Tensor, context_BKd: Tensor, visible_BK: Tensor | None = None) -> Tensor:

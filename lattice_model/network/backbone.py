@@ -3,12 +3,18 @@
 Shapes: B impressions, S sequence tokens, M non-sequence tokens in, X out, d width of a token.
 """
 
+from collections.abc import Sequence
+from functools import partial
+from itertools import islice
+
 from torch import Tensor, nn
 
 from lattice_model.network.config import Hyperparameters
 from lattice_model.network.context_storage import ExtendedContextStorage
 from lattice_model.network.fusion import FusionBlock
+from lattice_model.network.normalisation import SwishRMSNorm
 from lattice_model.network.transformer import TransformerBlock
+from lattice_model.network.untied import Untied, domain_groups
 
 MIXING = "mixing"
 
@@ -26,51 +32,56 @@ def fusion_name(layer: int) -> str:
 class Backbone(nn.Module):
     """Each layer: O'_s = TB(O_s, O_cd), then O'_cd = DWFB([O'_s; O_cd; what it reads from the store]).
 
-    With dense residuals a Fusion Block reads the inputs of all earlier ones. A model without sequences has Fusion
-    Blocks alone.
+    Either may be a stack of blocks. With dense residuals a layer's first Fusion Block reads the inputs of all earlier
+    layers'. A model without sequences has Fusion Blocks alone. Blocks of untied layers are ``Untied``.
     """
 
-    def __init__(self, *, tokens: int, sequence_tokens: int, hyper: Hyperparameters) -> None:
+    def __init__(
+        self, *, tokens: int, sequence_tokens: int, hyper: Hyperparameters, domains: Sequence[str] = ()
+    ) -> None:
         super().__init__()
+        groups = domain_groups(domains, hyper.untied_groups)
+        activation = partial(SwishRMSNorm, gate=hyper.gate, block=hyper.norm_block)
         self.transformers = nn.ModuleList()
         self.fusions = nn.ModuleList()
+        self.depths: list[tuple[int, int]] = []
+        """Transformer and Fusion Blocks of each layer."""
         self.reads: list[list[str]] = []
         stored: dict[str, int] = {}  # non-sequence outputs so far: name -> tokens
         previous, self.tokens = MIXING, tokens
         for layer in range(hyper.layers):
+            depth = hyper.fusion_depths[min(layer, len(hyper.fusion_depths) - 1)]
+            self.depths.append((hyper.transformer_depth if sequence_tokens else 0, depth))
+            untied = groups if layer in hyper.untied_layers else []
             reads = list(stored) if hyper.dense_residuals else []
-            if sequence_tokens:
-                self.transformers.append(
-                    TransformerBlock(
-                        dim=hyper.dim,
-                        heads=hyper.attention_heads,
-                        context_tokens=self.tokens,
-                        ffn_width=hyper.ffn_width,
-                        rank=hyper.generated_rank,
-                        dropout=hyper.dropout,
-                    )
-                )
-            fusion = FusionBlock(
-                tokens=self.tokens,
-                read_tokens=sequence_tokens + sum(stored[name] for name in reads),
-                dim=hyper.dim,
-                rank=hyper.fmb_rank,
-                widths=hyper.fmb_widths,
-                fmb_tokens=hyper.fmb_tokens,
-                lcb_tokens=hyper.lcb_tokens,
-                dropout=hyper.dropout,
-            )
-            self.fusions.append(fusion)
-            self.reads.append([sequence_name(layer), *reads] if sequence_tokens else reads)
+            for _ in range(self.depths[-1][0]):
+                block = TransformerBlock(context_tokens=self.tokens, hyper=hyper, activation=activation)
+                self.transformers.append(Untied(block, untied) if untied else block)
             stored[previous] = self.tokens
-            previous, self.tokens = fusion_name(layer), fusion.tokens
+            read_tokens = sequence_tokens + sum(stored[name] for name in reads)
+            for _ in range(depth):
+                fusion = FusionBlock(tokens=self.tokens, read_tokens=read_tokens, hyper=hyper, activation=activation)
+                self.fusions.append(Untied(fusion, untied) if untied else fusion)
+                self.tokens, read_tokens = fusion.tokens, 0
+            self.reads.append([sequence_name(layer), *reads] if sequence_tokens else reads)
+            previous = fusion_name(layer)
 
-    def forward(self, o_s_BSd: Tensor, o_cd_BMd: Tensor) -> Tensor:
-        """Return (B, X, d), the last layer's non-sequence tokens."""
+    def forward(self, o_s_BSd: Tensor, o_cd_BMd: Tensor, domain_B: Tensor | None = None) -> Tensor:
+        """Return (B, X, d), the last layer's non-sequence tokens; untied layers need the rows' domains."""
         store = ExtendedContextStorage()
         store.write(MIXING, o_cd_BMd)
-        for layer, (fusion, reads) in enumerate(zip(self.fusions, self.reads, strict=True)):
-            if len(self.transformers):
-                o_s_BSd = store.write(sequence_name(layer), self.transformers[layer](o_s_BSd, o_cd_BMd))
-            o_cd_BMd = store.write(fusion_name(layer), fusion(o_cd_BMd, store.read(reads)))
+        transformers, fusions = iter(self.transformers), iter(self.fusions)
+        for layer, ((transformer_depth, fusion_depth), reads) in enumerate(zip(self.depths, self.reads, strict=True)):
+            for transformer in islice(transformers, transformer_depth):
+                o_s_BSd = _through(transformer, domain_B, o_s_BSd, o_cd_BMd)
+            if transformer_depth:
+                store.write(sequence_name(layer), o_s_BSd)
+            read = store.read(reads)
+            for fusion in islice(fusions, fusion_depth):
+                o_cd_BMd, read = _through(fusion, domain_B, o_cd_BMd, read), []
+            store.write(fusion_name(layer), o_cd_BMd)
         return o_cd_BMd
+
+
+def _through(block: nn.Module, domain_B: Tensor | None, *inputs: Tensor | Sequence[Tensor]) -> Tensor:
+    return block(domain_B, *inputs) if isinstance(block, Untied) else block(*inputs)

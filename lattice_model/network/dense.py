@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lattice_model.network.presence import presence
-from lattice_model.network.scaling import Scaler
+from lattice_model.network.scaling import EVERY, Picked, Scaler
 from schemas.manifest import DenseInput, Normaliser
 
 
@@ -34,11 +34,17 @@ class SharedTokens(nn.Module):
     def __init__(self, *, features: int, width: int, dim: int, tokens: int) -> None:
         super().__init__()
         self.tokens = tokens
+        self.width = width
         self.linear = nn.Linear(features * width, tokens * dim, bias=False)
 
     def forward(self, hidden_FBw: Tensor) -> Tensor:
         """Return (B, T, d)."""
         return self.linear(hidden_FBw.transpose(0, 1).flatten(1)).unflatten(-1, (self.tokens, -1))
+
+    def share(self, hidden_FBw: Tensor, features: Picked) -> Tensor:
+        """What some features add to the tokens, (B, T, d): those of all features are the sum, as the map is linear."""
+        weight = self.linear.weight.unflatten(1, (-1, self.width))[:, features].flatten(1)
+        return F.linear(hidden_FBw.transpose(0, 1).flatten(1), weight).unflatten(-1, (self.tokens, -1))
 
 
 class DenseProcessor(nn.Module):
@@ -73,5 +79,9 @@ class DenseProcessor(nn.Module):
 
     def forward(self, raw_BF: Tensor, domain_B: Tensor) -> Tensor:
         """Return (B, T, d)."""
-        inputs_FBI = self.scaler(raw_BF) * self.present_DF.T[:, domain_B, None]
-        return self.out(F.silu(torch.bmm(inputs_FBI, self.hidden_FIw)))
+        return self.out(self.hidden(raw_BF, domain_B))
+
+    def hidden(self, raw_BF: Tensor, domain_B: Tensor, features: Picked = EVERY) -> Tensor:
+        """Return the hidden units of the features whose columns are given, (F, B, w)."""
+        inputs_FBI = self.scaler(raw_BF, features) * self.present_DF.T[features][:, domain_B, None]
+        return F.silu(torch.bmm(inputs_FBI, self.hidden_FIw[features]))

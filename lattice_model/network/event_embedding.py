@@ -25,9 +25,9 @@ _HOUR, _THREE_YEARS = 1 / 24, 1096.0
 
 class EventFields(nn.Module):
     """The sum of an event's ids' embeddings, a linear image of its numbers' signed logs and, if the source has ``age``,
-    its age bucket's embedding."""
+    its age bucket's embedding; if ``encoded``, a vector of the source's own too, the type of all its events."""
 
-    def __init__(self, *, numbers: Sequence[str], dim: int) -> None:
+    def __init__(self, *, numbers: Sequence[str], dim: int, encoded: bool) -> None:
         super().__init__()
         self.age_field = numbers.index(AGE) if AGE in numbers else None
         self.numbers = nn.Linear(len(numbers), dim, bias=False) if numbers else None
@@ -37,6 +37,7 @@ class EventFields(nn.Module):
             bounds = torch.logspace(math.log10(_HOUR), math.log10(_THREE_YEARS), AGE_BUCKETS - 1)
             self.age_bounds: Tensor
             self.register_buffer("age_bounds", bounds, persistent=False)
+        self.type_d = nn.Parameter(torch.randn(dim) * 0.1) if encoded else None
 
     def forward(self, ids_BNd: Tensor, dense_BNE: Tensor) -> Tensor:
         """Return (B, N, d); ``ids_BNd`` is the sum of the embeddings of an event's ids."""
@@ -46,6 +47,8 @@ class EventFields(nn.Module):
         if self.age_field is not None:
             age_BN = dense_BNE[..., self.age_field].contiguous()
             events_BNd = events_BNd + self.age(torch.bucketize(age_BN, self.age_bounds))
+        if self.type_d is not None:
+            events_BNd = events_BNd + self.type_d
         return events_BNd
 
 
@@ -56,7 +59,9 @@ class EventEmbedder(nn.Module):
     means different things as the subject of an impression and as a past event.
     """
 
-    def __init__(self, *, sources: Sequence[SequenceInput], domains: Sequence[str], dim: int) -> None:
+    def __init__(
+        self, *, sources: Sequence[SequenceInput], domains: Sequence[str], dim: int, encoded: bool = False
+    ) -> None:
         super().__init__()
         self.names = [source.name for source in sources]
         self.keys = [[f"{source.name}.{part.field}" for part in source.ids] for source in sources]
@@ -79,7 +84,7 @@ class EventEmbedder(nn.Module):
             ]
         )
         self.fields = nn.ModuleList(
-            EventFields(numbers=[part.field for part in source.dense], dim=dim) for source in sources
+            EventFields(numbers=[part.field for part in source.dense], dim=dim, encoded=encoded) for source in sources
         )
         self.present_DS: Tensor
         self.register_buffer("present_DS", presence(sources, domains), persistent=False)
@@ -101,7 +106,7 @@ class EventEmbedder(nn.Module):
     def _look_up(self, batches: Sequence[SequenceBatch]) -> list[Tensor]:
         """For each source (B, N, d), its id fields' embeddings added up; places of padding included."""
         ids = [part_BN for batch in batches for part_BN in batch.ids_BNI.unbind(-1)]
-        lengths = [torch.full((len(part_BN),), part_BN.shape[1], device=part_BN.device) for part_BN in ids]
+        lengths = [torch.full((part_BN.shape[0],), part_BN.shape[1], device=part_BN.device) for part_BN in ids]
         found = self.tables(
             KeyedJaggedTensor(
                 keys=[key for keys in self.keys for key in keys],

@@ -21,13 +21,17 @@ class EventModel(nn.Module):
     Padding is never attended to; a source without events gives zeros.
     """
 
-    def __init__(self, *, dim: int, heads: int, layers: int, outputs: int) -> None:
+    def __init__(
+        self, *, dim: int, heads: int, layers: int, outputs: int, rotary: bool = True, normalised: bool = True
+    ) -> None:
         super().__init__()
         self.norms = nn.ModuleList(RMSNorm(dim) for _ in range(layers))
-        self.attentions = nn.ModuleList(Attention(dim=dim, heads=heads, rotary=True) for _ in range(layers))
+        self.attentions = nn.ModuleList(
+            Attention(dim=dim, heads=heads, rotary=rotary, normalised=normalised) for _ in range(layers)
+        )
         self.queries_Kd = nn.Parameter(torch.randn(outputs, dim))
         self.readout_norm = RMSNorm(dim)
-        self.readout = Attention(dim=dim, heads=heads, rotary=False)
+        self.readout = Attention(dim=dim, heads=heads, rotary=False, normalised=normalised)
 
     def forward(self, events_BNd: Tensor, lengths_B: Tensor) -> Tensor:
         """Return (B, K, d)."""
@@ -37,8 +41,18 @@ class EventModel(nn.Module):
         for norm, attention in zip(self.norms, self.attentions, strict=True):
             normed_BNd = norm(events_BNd)
             events_BNd = events_BNd + attention(normed_BNd, normed_BNd, visible_BN)
-        queries_BKd = self.queries_Kd.expand(len(lengths_B), -1, -1)
+        queries_BKd = self.queries_Kd.expand(lengths_B.shape[0], -1, -1)
         return self.readout(queries_BKd, self.readout_norm(events_BNd), visible_BN) * some_B[:, None, None]
+
+
+class MeanEvents(nn.Module):
+    """One source as one token, the mean of its events: without attention, as BARS reads KuaiVideo's; zeros if none."""
+
+    def forward(self, events_BNd: Tensor, lengths_B: Tensor) -> Tensor:
+        """Return (B, 1, d)."""
+        filled_BN = torch.arange(events_BNd.shape[1], device=lengths_B.device) < lengths_B[:, None]
+        sum_B1d = (events_BNd * filled_BN[..., None]).sum(1, keepdim=True)
+        return sum_B1d / lengths_B.clamp(min=1)[:, None, None]
 
 
 class SequenceProcessor(nn.Module):
@@ -53,18 +67,27 @@ class SequenceProcessor(nn.Module):
         heads: int,
         layers: int,
         outputs: int,
+        rotary: bool = True,
+        normalised: bool = True,
+        encoded: bool = False,
+        averaged: bool = False,
     ) -> None:
         super().__init__()
-        self.tokens = outputs * len(sources)
+        self.tokens = (1 if averaged else outputs) * len(sources)
         self.dim = dim
-        self.events = EventEmbedder(sources=sources, domains=domains, dim=dim)
-        self.models = nn.ModuleList(EventModel(dim=dim, heads=heads, layers=layers, outputs=outputs) for _ in sources)
+        self.events = EventEmbedder(sources=sources, domains=domains, dim=dim, encoded=encoded)
+        self.models = nn.ModuleList(
+            MeanEvents()
+            if averaged
+            else EventModel(dim=dim, heads=heads, layers=layers, outputs=outputs, rotary=rotary, normalised=normalised)
+            for _ in sources
+        )
 
     def forward(self, sequences: dict[str, SequenceBatch], domain_B: Tensor) -> Tensor:
         """Return (B, S, d)."""
         embedded = self.events(sequences, domain_B)
         if not embedded:
-            return torch.zeros(len(domain_B), 0, self.dim, device=domain_B.device)
+            return torch.zeros(domain_B.shape[0], 0, self.dim, device=domain_B.device)
         return torch.cat(
             [
                 model(events_BNd, lengths_B)

@@ -20,9 +20,10 @@ class LatticeNetwork(Model):
             tokens=self.preprocessor.mixing.tokens,
             sequence_tokens=self.preprocessor.sequences.tokens,
             hyper=config.hyper,
+            domains=config.inputs.domains,
         )
         self.tasks = task_modules(config, self.backbone.tokens * config.hyper.dim)
 
     def embed(self, batch: Batch) -> Tensor:
         """Return the shared backbone embedding of each impression, (B, tokens, dim)."""
-        return self.backbone(*self.preprocessor(batch))
+        return self.backbone(*self.preprocessor(batch), batch.domain_B)

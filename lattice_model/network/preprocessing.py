@@ -40,6 +40,10 @@ class Preprocessor(nn.Module):
             heads=hyper.attention_heads,
             layers=hyper.event_layers,
             outputs=hyper.event_outputs,
+            rotary=hyper.rotary,
+            normalised=hyper.query_key_norm,
+            encoded=hyper.source_encoding,
+            averaged=hyper.event_model == "mean",
         )
         self.mixing = MixingNetwork(
             tokens=self.categorical.tokens + self.dense.tokens, domains=len(inputs.domains), dim=hyper.dim

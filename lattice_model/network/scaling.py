@@ -13,6 +13,10 @@ from schemas.manifest import Normaliser
 LIMIT = 8.0
 """Standardised values are held within this many standard deviations."""
 
+Picked = slice | list[int]
+"""Positions of some of the features."""
+EVERY = slice(None)
+
 
 def signed_log(x: Tensor) -> Tensor:
     """``sign(x) log(1 + |x|)``, with 0 for NaN."""
@@ -56,10 +60,10 @@ class Scaler(nn.Module):
         self.register_buffer("knots_FQ", torch.tensor(padded).reshape(-1, width))
         self.register_buffer("count_F", torch.tensor([len(values) for values in knots], dtype=torch.int64))
 
-    def forward(self, raw_BF: Tensor) -> Tensor:
-        """Return (F, B, 4)."""
+    def forward(self, raw_BF: Tensor, features: Picked = EVERY) -> Tensor:
+        """Return (F, B, 4); ``features`` says of which features the columns are."""
         raw_FB = raw_BF.T.contiguous()
         known_FB = ~raw_FB.isnan()
-        standard_FB = ((signed_log(raw_FB) - self.mean_F1) / self.std_F1).clamp(-LIMIT, LIMIT)
-        code_FB = quantile_code(raw_FB.nan_to_num(0.0), self.knots_FQ, self.count_F)
+        standard_FB = ((signed_log(raw_FB) - self.mean_F1[features]) / self.std_F1[features]).clamp(-LIMIT, LIMIT)
+        code_FB = quantile_code(raw_FB.nan_to_num(0.0), self.knots_FQ[features], self.count_F[features])
         return torch.stack([standard_FB * known_FB, code_FB * known_FB, known_FB.float(), (~known_FB).float()], dim=-1)

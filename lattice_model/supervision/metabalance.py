@@ -27,6 +27,14 @@ class MetaBalance:
         self._filled_TP = torch.zeros_like(self._mean_TP)
         """What a mean would be if all norms were 1."""
 
+    def state(self) -> list[Tensor]:
+        """The averages so far."""
+        return [self._mean_TP, self._filled_TP]
+
+    def restore(self, state: Sequence[Tensor]) -> None:
+        """Go on from averages that ``state`` gave."""
+        self._mean_TP, self._filled_TP = (average.to(self._mean_TP.device) for average in state)
+
     def backward(self, losses: Sequence[Tensor], own: Sequence[nn.Parameter]) -> None:
         """Set ``grad``, balanced in the shared parameters and that of the losses' sum in the tasks' ``own`` ones.
 

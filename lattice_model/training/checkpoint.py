@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic
 
@@ -33,6 +34,12 @@ class _Name(BaseModel):
     model: str
 
 
+class _Trained(BaseModel):
+    """What says what it was trained on."""
+
+    manifest: TrainingManifest
+
+
 class _About(BaseModel, Generic[H]):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,18 +48,25 @@ class _About(BaseModel, Generic[H]):
     split: Split
     weights_sha256: str
     network: NetworkConfig[H]
+    cut: datetime | None = None
     training: TrainingConfig
     manifest: TrainingManifest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A trained network and what it was trained on: the rows available before ``manifest.cuts[split]``."""
+    """A trained network and what it was trained on: the rows available before ``cut``, or ``manifest.cuts[split]``."""
 
     network: Model
     training: TrainingConfig
     manifest: TrainingManifest
     split: Split
+    cut: datetime | None = None
+
+    @property
+    def trained_before(self) -> datetime:
+        """Up to when (exclusive) rows became available that it was trained on."""
+        return self.cut or self.manifest.cuts[self.split]
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
@@ -71,6 +85,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         about = _about(type(config.hyper))(
             model=name_of(config.hyper),
             split=checkpoint.split,
+            cut=checkpoint.cut,
             weights_sha256=_sha256(unfinished / _WEIGHTS),
             network=config,
             training=checkpoint.training,
@@ -115,8 +130,29 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
             str(folder), f"The checkpoint is damaged or of another release: {reason}", _REMEDY
         ) from error
     return Checkpoint(
-        network=network.to(device).eval(), training=about.training, manifest=about.manifest, split=about.split
+        network=network.to(device).eval(),
+        training=about.training,
+        manifest=about.manifest,
+        split=about.split,
+        cut=about.cut,
     )
+
+
+def read_manifest(folder: Path) -> TrainingManifest:
+    """What the model of a checkpoint was trained on, without its weights.
+
+    Raises:
+        LatticeError: the folder holds no checkpoint, or one of another release.
+    """
+    try:
+        return _Trained.model_validate_json((folder / _ABOUT).read_text(encoding="utf-8")).manifest
+    except FileNotFoundError:
+        raise LatticeError(str(folder), "There is no checkpoint here.", _REMEDY) from None
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise LatticeError(
+            str(folder), f"The checkpoint is damaged or of another release: {reason}", _REMEDY
+        ) from error
 
 
 def _about(hyper: type[SharedHyperparameters]) -> type[_About[Any]]:

@@ -6,6 +6,28 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lattice_model.supervision.masked_bce import Balance
 from schemas.errors import LatticeError
+from schemas.manifest import Split
+
+
+class EarlyStopping(BaseModel):
+    """When a run ends before its time; it keeps the weights of its best evaluation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    split: Split = Field(default="validation", description="Of the rows that decide; never test.")
+    every: int = Field(default=50, ge=1, description="Steps between evaluations; the last step has one too.")
+    patience: int = Field(default=3, ge=1, description="Evaluations in a row without a better one that end the run.")
+    metric: Literal["normalized_entropy", "auc"] = Field(default="normalized_entropy", description="What decides.")
+
+    @model_validator(mode="after")
+    def _validation_chooses(self) -> Self:
+        if self.split != "validation":
+            raise LatticeError(
+                "the training setting early_stopping.split",
+                f"A run that stops on the {self.split} range is fitted to it, and its metrics there mean nothing.",
+                "Leave split out: validation chooses, test reports.",
+            )
+        return self
 
 
 class TrainingConfig(BaseModel):
@@ -14,7 +36,12 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(default=1, ge=1)
-    batch_size: int = Field(default=4096, ge=1, description="Rows a step.")
+    steps: int | None = Field(default=None, ge=1, description="Stop after so many steps, if the epochs have more.")
+    batch_size: int = Field(default=4096, ge=1, description="Rows a batch.")
+    accumulate: int = Field(default=1, ge=1, description="Batches a step, as if they were one.")
+    early_stopping: EarlyStopping | None = Field(
+        default=None, description="Stop where validation gets no better; none: at the end."
+    )
     optimizer: Literal["adamw", "soap", "shampoo"] = Field(
         default="adamw", description="Of the dense matrices; the other dense parameters keep AdamW."
     )
@@ -50,6 +77,20 @@ class TrainingConfig(BaseModel):
     compile: bool = Field(default=False, description="torch.compile of the network.")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of torch; default: torch's own choice.")
     shuffle_rows: int = Field(default=131_072, ge=1, description="Rows held by the shuffling buffer.")
+
+    save_every: float = Field(
+        default=60.0, ge=0, description="Seconds between saved states, from which a killed run goes on; 0: every step."
+    )
+
+    @model_validator(mode="after")
+    def _sums_alone_are_accumulated(self) -> Self:
+        if self.accumulate > 1 and (self.correlation_weight or self.metabalance is not None):
+            raise LatticeError(
+                "the training settings accumulate and correlation_weight or metabalance",
+                "A correlation, or the norm of an objective's gradient, of a batch is no sum over its parts.",
+                "Set accumulate to 1 with a larger batch_size, or leave the other two out.",
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_graph_a_backward(self) -> Self:

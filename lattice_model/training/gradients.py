@@ -32,6 +32,15 @@ class Gradients:
                 decay=config.metabalance_decay,
             )
 
+    def state(self) -> list[Tensor]:
+        """What the next call depends on."""
+        return self._balance.state() if self._balance else []
+
+    def restore(self, state: Sequence[Tensor]) -> None:
+        """Go on from where ``state`` was asked for."""
+        if self._balance:
+            self._balance.restore(state)
+
     def __call__(self, losses: HeadLosses, auxiliary: Sequence[Tensor]) -> None:
         """``auxiliary`` losses are added to the cross-entropy as they are, or are tasks of their own."""
         if self._balance is None:

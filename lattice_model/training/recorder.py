@@ -6,6 +6,7 @@ Shapes: H heads.
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -17,7 +18,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from lattice_model.supervision.masked_bce import HeadLosses
-from lattice_model.training.log import TrainingPoint
+from lattice_model.training.log import TrainingPoint, ValidationPoint
+from lattice_model.training.state import Tree
 
 T = TypeVar("T")
 
@@ -27,17 +29,18 @@ _SMOOTHING = 0.8
 
 
 class Recorder:
-    """A context manager around the steps of one run; its clock starts when it is entered."""
+    """A context manager around the steps of one run; its clock starts, or goes on, when it is entered."""
 
     def __init__(self, *, folder: Path, heads: Sequence[str], steps: int, console: Console) -> None:
         self.curve: list[TrainingPoint] = []
+        self._sums_H: Tensor
+        self._labels_H: Tensor
         self.rows = 0
         self.step = 0
         self._heads = tuple(heads)
         self._steps = steps
         self._every = max(1, steps // POINTS)
-        shutil.rmtree(folder, ignore_errors=True)  # scalars of a run that was killed would be drawn into this one
-        self._writer = SummaryWriter(log_dir=str(folder))
+        self._folder = folder
         self._progress = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -46,13 +49,19 @@ class Recorder:
             TimeRemainingColumn(),
             console=console,
         )
-        self._task = self._progress.add_task("training", total=steps, state="")
-        self._waited = 0.0
+        self._waited = self._saving = 0.0
+        self._seconds = self._seconds_since = 0.0
         self._forget()
 
     def __enter__(self) -> Self:
+        if self.step == 0:
+            shutil.rmtree(self._folder, ignore_errors=True)  # another run's scalars would be drawn into this one
+        # what was drawn after the state was saved is drawn anew
+        self._writer = SummaryWriter(log_dir=str(self._folder), purge_step=self.step + 1 if self.step else None)
+        self._task = self._progress.add_task("training", total=self._steps, completed=self.step, state="")
         self._progress.start()
-        self._start = self._since = time.perf_counter()
+        now = time.perf_counter()
+        self._start, self._since = now - self._seconds, now - self._seconds_since
         return self
 
     def __exit__(
@@ -69,6 +78,35 @@ class Recorder:
     def waiting_share(self) -> float:
         """Share of the time so far that was spent waiting for batches."""
         return self._waited / self.seconds
+
+    @property
+    def saving_share(self) -> float:
+        """Share of the time so far that was spent saving states."""
+        return self._saving / self.seconds
+
+    def state(self) -> Tree:
+        """What has been told so far."""
+        return {
+            "curve": [point.model_dump() for point in self.curve],
+            "rows": self.rows,
+            "step": self.step,
+            "seconds": [self.seconds, time.perf_counter() - self._since, self._waited, self._saving],
+            "since": [self._new_rows, self._loss, self._sums_H, self._labels_H],
+        }
+
+    def restore(self, state: Tree) -> None:
+        """Go on from where ``state`` was asked for; before the context is entered."""
+        self.curve = [TrainingPoint.model_validate(point) for point in state["curve"]]
+        self.rows, self.step = state["rows"], state["step"]
+        self._seconds, self._seconds_since, self._waited, self._saving = state["seconds"]
+        self._new_rows, self._loss, self._sums_H, self._labels_H = state["since"]
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Count the time of the block as spent on saving."""
+        before = time.perf_counter()
+        yield
+        self._saving += time.perf_counter() - before
 
     def waiting(self, batches: Iterator[T]) -> Iterator[T]:
         """The batches, with the wait for each of them counted."""
@@ -91,6 +129,13 @@ class Recorder:
         if self.step % self._every == 0 or self.step == self._steps:
             self._record(epoch, learning_rate)
         self._progress.advance(self._task)
+
+    def validated(self, point: ValidationPoint) -> None:
+        """Draw an evaluation."""
+        for name in ("normalized_entropy", "auc"):
+            value = getattr(point, name)
+            if value is not None:
+                self._writer.add_scalar(f"validation/{name}", value, point.step)
 
     def _record(self, epoch: int, learning_rate: float) -> None:
         loss = self._loss / self._new_rows
@@ -127,5 +172,5 @@ class Recorder:
     def _forget(self) -> None:
         self._new_rows = 0
         self._loss = 0.0
-        self._sums_H: Tensor = torch.zeros(len(self._heads))
-        self._labels_H: Tensor = torch.zeros(len(self._heads))
+        self._sums_H = torch.zeros(len(self._heads))
+        self._labels_H = torch.zeros(len(self._heads))

@@ -3,6 +3,7 @@
 Shapes: B impressions, H heads.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -15,12 +16,14 @@ from lattice_model.batch import Batch
 from lattice_model.network.model import Model
 from lattice_model.supervision.correlation import correlation_loss
 from lattice_model.supervision.label_smoothing import smooth_labels
-from lattice_model.supervision.masked_bce import HeadLosses, head_targets, masked_bce
+from lattice_model.supervision.masked_bce import HeadLosses, count_labels, head_targets, masked_bce
 from lattice_model.training.clippy import clipped_updates
 from lattice_model.training.config import TrainingConfig
 from lattice_model.training.gradients import Gradients
+from lattice_model.training.optimizer_state import optimizer_state, restore_optimizer
 from lattice_model.training.optimizers import build_optimizers, dense_parameters
 from lattice_model.training.schedule import learning_rate_share
+from lattice_model.training.state import Tree
 from schemas.errors import LatticeError
 
 
@@ -44,10 +47,48 @@ class Step:
         """Of the dense parameters, in the step to come."""
         return float(self._schedules[0].get_last_lr()[0])
 
-    def __call__(self, batch: Batch, number: int) -> tuple[HeadLosses, float]:
-        """Return the cross-entropy, by head and in all, before the update; ``number`` is the step's, for messages."""
-        losses, auxiliary = self._losses(batch)
-        self._differentiate(losses, auxiliary)
+    def state(self) -> Tree:
+        """What the next call depends on, beside the network's weights."""
+        return {
+            "optimizers": [optimizer_state(optimizer) for optimizer in self._optimizers],
+            "schedules": [schedule.state_dict() for schedule in self._schedules],
+            "gradients": self._differentiate.state(),
+        }
+
+    def restore(self, state: Tree) -> None:
+        """Go on from where ``state`` was asked for."""
+        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+            restore_optimizer(optimizer, saved)
+        for schedule, saved in zip(self._schedules, state["schedules"], strict=True):
+            schedule.load_state_dict(saved)
+        self._differentiate.restore(state["gradients"])
+
+    def begin_with(self, state: Tree) -> None:
+        """Take over what an earlier run's optimizers had gathered, and nothing of its settings or schedule."""
+        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+            groups = [
+                {**own, **{name: value for name, value in before.items() if name not in own}}
+                for own, before in zip(optimizer.state_dict()["param_groups"], saved["param_groups"], strict=True)
+            ]
+            restore_optimizer(optimizer, {**saved, "param_groups": groups})
+        self._differentiate.restore(state["gradients"])
+
+    def __call__(self, batches: Sequence[Batch], number: int) -> tuple[HeadLosses, float]:
+        """Return the cross-entropy, by head and in all, before the update; ``number`` is the step's, for messages.
+
+        Several batches give the gradient of one that has all their rows, but for the order of additions, with the
+        memory of the largest.
+        """
+        targets = [self._targets(batch) for batch in batches]
+        whole_H = torch.stack(
+            [count_labels(part, batch.weight_B) for part, batch in zip(targets, batches, strict=True)]
+        ).sum(0)
+        parts = []
+        for batch, targets_BH in zip(batches, targets, strict=True):
+            losses, auxiliary = self._losses(batch.to(self._device), targets_BH.to(self._device), whole_H)
+            self._differentiate(losses, auxiliary)
+            parts.append(HeadLosses(*(part.detach() for part in losses)))
+        losses = HeadLosses(*(torch.stack(values).sum(0) for values in zip(*parts, strict=True)))
         norm = self._clip()
         loss = losses.total.item()
         if not torch.isfinite(losses.total + norm):
@@ -59,15 +100,23 @@ class Step:
         self._update()
         return losses, loss
 
-    def _losses(self, batch: Batch) -> tuple[HeadLosses, list[Tensor]]:
+    def _targets(self, batch: Batch) -> Tensor:
+        """What each head is to predict, (B, H)."""
+        targets_BH = head_targets(batch.labels_BO, batch.window_B, self._heads)
+        return smooth_labels(targets_BH, self._config.label_smoothing) if self._config.label_smoothing else targets_BH
+
+    def _losses(self, batch: Batch, targets_BH: Tensor, whole_H: Tensor) -> tuple[HeadLosses, list[Tensor]]:
         """Return the cross-entropy, and the other losses, weighted."""
         config = self._config
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=config.bf16):
             logits_BH = self._model(batch)
-        targets_BH = head_targets(batch.labels_BO, batch.window_B, self._heads)
-        if config.label_smoothing:
-            targets_BH = smooth_labels(targets_BH, config.label_smoothing)
-        losses = masked_bce(logits_BH, targets_BH, balance=config.balance, weight_B=batch.weight_B)
+        losses = masked_bce(
+            logits_BH,
+            targets_BH,
+            balance=config.balance,
+            weight_B=batch.weight_B,
+            whole_H=whole_H.to(self._device),
+        )
         if not config.correlation_weight:
             return losses, []
         return losses, [config.correlation_weight * correlation_loss(logits_BH, targets_BH, batch.weight_B)]

@@ -1,6 +1,10 @@
 """The training loop (paper 3.5): what is computed is the network's and the step's business."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,17 +15,21 @@ from torch import nn
 from lattice_model.loading.rows import Loaded
 from lattice_model.models import build, name_of
 from lattice_model.network.config import NetworkConfig
-from lattice_model.training.checkpoint import Checkpoint, save
+from lattice_model.training.checkpoint import Checkpoint, load, save
 from lattice_model.training.config import TrainingConfig
-from lattice_model.training.log import TrainingLog, head_name
+from lattice_model.training.early_stopping import Stopper
+from lattice_model.training.log import Software, TrainingLog, head_name
 from lattice_model.training.optimizers import dense_parameters, table_parameters
 from lattice_model.training.recorder import Recorder
+from lattice_model.training.run import Run, Saver
+from lattice_model.training.state import read_state, write_state
 from lattice_model.training.step import Step
 from schemas.errors import LatticeError
 from schemas.manifest import Split, TrainingManifest
 
-CHECKPOINT, LOG, SCALARS = "checkpoint", "training.json", "tensorboard"
-"""What a run leaves in its folder; the log is written last."""
+CHECKPOINT, LOG, SCALARS, STATE = "checkpoint", "training.json", "tensorboard", "state.safetensors"
+OPTIMIZERS = "optimizers.safetensors"
+"""What a run leaves in its folder; the log is written last, and the state is there until then."""
 
 
 class BatchSource(Protocol):
@@ -31,8 +39,8 @@ class BatchSource(Protocol):
     def steps(self) -> int:
         """Batches of one epoch."""
 
-    def epoch(self, number: int) -> Iterator[Loaded]:
-        """The batches of an epoch, from 0: the same for the same number."""
+    def epoch(self, number: int = 0, start: int = 0) -> Generator[Loaded]:
+        """The batches of an epoch, from 0, without the first ``start``: the same for the same number."""
 
 
 def train(
@@ -45,59 +53,138 @@ def train(
     folder: Path,
     device: torch.device | str = "cpu",
     console: Console | None = None,
+    validation: BatchSource | None = None,
+    software: Software | None = None,
+    cut: datetime | None = None,
+    continued: Path | None = None,
 ) -> TrainingLog:
     """Train a model on rows available before ``manifest.cuts[split]``, and fill ``folder`` as said above.
 
-    The same arguments give the same weights, bit for bit on one CPU with as many threads. Progress goes to
-    ``console`` (default: standard error).
+    The same arguments give the same weights, bit for bit on one CPU with as many threads, also if the run was killed
+    and started again: it goes on from its last state. Progress goes to ``console`` (default: standard error).
+    ``validation`` are the validation rows with ``lattice_model.evaluation.predictions.KEYS``, for early stopping.
+    ``cut`` is said of the rows if it is earlier. The run begins with the weights and the optimizers' state of the
+    ``continued`` one, a folder that this has filled.
 
     Raises:
-        LatticeError: the loss or a gradient stopped being a number, or the folder cannot be written.
+        LatticeError: the loss or a gradient stopped being a number, the folder cannot be written, the state is damaged,
+            or the run would stop on rows that it trains on.
     """
-    device = torch.device(device)
+    device, console, software = torch.device(device), console or Console(stderr=True), software or Software()
+    stopper = _stopper(config, manifest, split, device)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    steps = batches.steps * config.epochs
     _make(folder)
-    recorder = Recorder(
-        folder=folder / SCALARS,
-        heads=[head_name(*head) for head in manifest.heads()],
-        steps=steps,
-        console=console or Console(stderr=True),
-    )
-    with torch.random.fork_rng(), recorder:
+    steps = min(-(-batches.steps // config.accumulate) * config.epochs, config.steps or sys.maxsize)
+    heads = [head_name(*head) for head in manifest.heads()]
+    owner = {
+        "configuration": config.model_dump_json()
+        + network_config.model_dump_json()
+        + f"{split} {cut} {continued and continued.name}",
+        "data": manifest.model_dump_json(),
+        "code": software.model_dump_json(),
+        "device": device.type,
+    }
+    saver = Saver(folder / STATE, owner, config.save_every)
+    with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         network = build(network_config).to(device).train()
-        step = Step(network, config, steps, device)
-        for epoch in range(config.epochs):
-            for loaded in recorder.waiting(batches.epoch(epoch)):
-                learning_rate = step.learning_rate
-                losses, loss = step(loaded.batch.to(device), recorder.step + 1)
-                recorder.add(
-                    epoch=epoch + 1, rows=loaded.batch.size, loss=loss, losses=losses, learning_rate=learning_rate
-                )
-        log = TrainingLog(
-            space=manifest.space,
-            group=manifest.group,
-            network=name_of(network_config.hyper),
-            split=split,
-            fingerprint=manifest.fingerprint,
-            tables=manifest.tables,
-            config=config,
-            device=str(device),
-            dense_parameters=_count(dense_parameters(network)),
-            embedding_parameters=_count(table_parameters(network)),
-            heads=tuple(head_name(*head) for head in manifest.heads()),
-            rows=recorder.rows,
-            steps=recorder.step,
-            seconds=recorder.seconds,
-            rows_per_second=recorder.rows / recorder.seconds,
-            waiting_share=recorder.waiting_share,
-            curve=tuple(recorder.curve),
+        run = Run(
+            network=network,
+            step=Step(network, config, steps, device),
+            recorder=Recorder(folder=folder / SCALARS, heads=heads, steps=steps, console=console),
+            stopper=stopper,
+            device=device,
         )
-    save(folder / CHECKPOINT, Checkpoint(network=network, training=config, manifest=manifest, split=split))
+        if continued is not None:
+            _begin_with(run, continued)
+        state = saver.find(console)
+        if state is not None:
+            run.restore(state)
+        with run.recorder:
+            _steps(run, config, steps, batches, validation, saver)
+            log = TrainingLog(
+                space=manifest.space,
+                group=manifest.group,
+                network=name_of(network_config.hyper),
+                split=split,
+                cut=cut,
+                continued=continued.name if continued else None,
+                fingerprint=manifest.fingerprint,
+                tables=manifest.tables,
+                config=config,
+                hyperparameters=network_config.hyper.model_dump(mode="json"),
+                software=software,
+                device=str(device),
+                dense_parameters=_count(dense_parameters(network)),
+                embedding_parameters=_count(table_parameters(network)),
+                heads=tuple(heads),
+                rows=run.recorder.rows,
+                steps=run.recorder.step,
+                seconds=run.recorder.seconds,
+                rows_per_second=run.recorder.rows / run.recorder.seconds,
+                waiting_share=run.recorder.waiting_share,
+                saving_share=run.recorder.saving_share,
+                curve=tuple(run.recorder.curve),
+                validation=tuple(stopper.history) if stopper else (),
+            )
+    if stopper:
+        network.load_state_dict(stopper.weights)
+    write_state(folder / OPTIMIZERS, {}, run.step.state())
+    checkpoint = Checkpoint(network=network, training=config, manifest=manifest, split=split, cut=cut)
+    save(folder / CHECKPOINT, checkpoint)
     log.write(folder / LOG)
+    saver.remove()
     return log
+
+
+def _steps(
+    run: Run, config: TrainingConfig, steps: int, batches: BatchSource, validation: BatchSource | None, saver: Saver
+) -> None:
+    """Take the steps that are left."""
+    recorder, stopper = run.recorder, run.stopper
+    while recorder.step < steps and not (stopper and stopper.stops):
+        with closing(batches.epoch(run.epoch, run.batch)) as source:
+            for parts in _groups(recorder.waiting(source), config.accumulate):
+                learning_rate = run.step.learning_rate
+                losses, loss = run.step([part.batch for part in parts], recorder.step + 1)
+                rows = sum(part.batch.size for part in parts)
+                recorder.add(epoch=run.epoch + 1, rows=rows, loss=loss, losses=losses, learning_rate=learning_rate)
+                run.batch += len(parts)
+                if stopper and validation and stopper.due(recorder.step, steps):
+                    recorder.validated(stopper.evaluate(run.network, validation.epoch(), recorder.step))
+                saver.save_if_due(run)
+                if recorder.step == steps or (stopper and stopper.stops):
+                    return
+        run.epoch, run.batch = run.epoch + 1, 0
+
+
+def _begin_with(run: Run, continued: Path) -> None:
+    run.network.load_state_dict(load(continued / CHECKPOINT).network.state_dict())
+    found = read_state(continued / OPTIMIZERS)
+    if found is None:
+        raise LatticeError(
+            str(continued), "It has no state of its optimizers to go on with.", "Train a new model, and serve that."
+        )
+    run.step.begin_with(found[1])
+
+
+def _groups(batches: Iterator[Loaded], size: int) -> Iterator[list[Loaded]]:
+    """So many batches at a time; the last ones may be fewer."""
+    while group := list(islice(batches, size)):
+        yield group
+
+
+def _stopper(config: TrainingConfig, manifest: TrainingManifest, split: Split, device: torch.device) -> Stopper | None:
+    if config.early_stopping is None:
+        return None
+    if split != config.early_stopping.split:
+        raise LatticeError(
+            "the training setting early_stopping",
+            f"A model for the {split} range trains on the validation rows too, so that they cannot say when to stop.",
+            "Train with --split validation; its log names the best step, which `steps` takes for --split test.",
+        )
+    return Stopper(config.early_stopping, manifest, device)
 
 
 def _make(folder: Path) -> None:

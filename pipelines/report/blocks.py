@@ -34,6 +34,8 @@ class Chart:
     description: str
     height: int = 320
     title: str = ""
+    least_width: int = 0
+    """On a narrower screen the plot scrolls inside its own box."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,7 +70,6 @@ _MEASURES = (
     "Base rate",
     "Rows",
     "Positives",
-    "Negatives",
     "Converting users",
 )
 
@@ -89,7 +88,6 @@ def _cells(portfolio: Metrics) -> tuple[str, ...]:
         formats.percent(portfolio["base_rate"]),
         formats.count(portfolio["rows"]),
         formats.count(portfolio["positives"]),
-        formats.count(portfolio["negatives"]),
         formats.count(portfolio["users_with_positive"]),
     )
 
@@ -105,7 +103,7 @@ def _in_mean(portfolio: Metrics, metrics: Metrics) -> str:
         )
         if portfolio[field] < least
     ]
-    return f"left out: only {' and '.join(reasons)}" if reasons else "left out"
+    return f"left out: {' and '.join(reasons)}" if reasons else "left out"
 
 
 def _means_table(metrics: Metrics) -> Table:

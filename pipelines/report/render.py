@@ -3,25 +3,20 @@
 The same arguments give the same bytes.
 """
 
-import base64
 import contextlib
-import hashlib
-import json
 import os
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
-from plotly.utils import PlotlyJSONEncoder
 
 from pipelines.report import formats, palette
 from pipelines.report.blocks import Section, Table
 from pipelines.report.data_section import data_section
 from pipelines.report.metrics_section import metrics_section
+from pipelines.report.pages import as_json, asset, environment, script_hash
 from pipelines.report.tiles import tiles
 from pipelines.report.totals import distinct
 from pipelines.report.training_section import training_section
@@ -69,24 +64,21 @@ def _page(statistics: ReportStatistics, training_log: Json | None, metrics: Json
         _versions_section(run),
     )
     figures = {key: chart.figure for section in sections for key, chart in section.charts().items()}
-    scripts = (get_plotlyjs(), _asset("report.js"))
-    environment = Environment(
-        loader=PackageLoader("pipelines.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(
-        run=run,
-        finished=formats.moment(run.finished),
-        tiles=tiles(statistics, training_log, metrics),
-        sections=sections,
-        twins=twins,
-        css=Markup(_asset("report.css")),
-        scripts=tuple(Markup(script) for script in scripts),
-        hashes=tuple(_hash(script) for script in scripts),
-        data=_embedded({"figures": figures, "twins": twins}),
+    scripts = (get_plotlyjs(), asset("draw.js") + asset("report.js"))
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            run=run,
+            finished=formats.moment(run.finished),
+            tiles=tiles(statistics, training_log, metrics),
+            sections=sections,
+            twins=twins,
+            css=Markup(asset("report.css")),
+            scripts=tuple(Markup(script) for script in scripts),
+            hashes=tuple(script_hash(script) for script in scripts),
+            data=as_json({"figures": figures, "twins": twins}),
+        )
     )
 
 
@@ -116,18 +108,3 @@ def _versions_section(run: RunInfo) -> Section:
         lead="From these versions everything above can be computed again.",
         blocks=(table,),
     )
-
-
-def _asset(name: str) -> str:
-    return (resources.files("pipelines.report") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _hash(script: str) -> str:
-    """What the page's security policy knows a script by."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _embedded(data: Json) -> Markup:
-    """JSON that no HTML parser can mistake for the end of its element."""
-    text = json.dumps(data, cls=PlotlyJSONEncoder, separators=(",", ":"))
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))

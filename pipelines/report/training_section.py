@@ -150,4 +150,6 @@ def _setting(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return formats.count(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {_setting(part)}" for name, part in value.items())
     return formats.MISSING if value is None else f"{value}"

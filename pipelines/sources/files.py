@@ -43,7 +43,7 @@ def read(spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER
     """
 
     def table(place: str, file: TableFile | None, columns: Sequence[TableColumn], defaults: Defaults) -> DataFrame:
-        return _read_table(spark, place, _required(place, file), columns, defaults, folder, space.time_zone, span)
+        return read_table(spark, place, _required(place, file), columns, defaults, folder, space.time_zone, span)
 
     return SourceTables(
         impressions={
@@ -115,7 +115,7 @@ def _of_known_domains(
     return feedback
 
 
-def _read_table(
+def read_table(
     spark: SparkSession,
     place: str,
     file: TableFile,
@@ -123,8 +123,9 @@ def _read_table(
     defaults: Defaults,
     folder: Path,
     zone: str,
-    span: Span,
+    span: Span = EVER,
 ) -> DataFrame:
+    """One table with exactly ``columns``, those with a default optional; ``place`` is what messages call it."""
     path = resolve(file.path, folder)
     where = f"{place} ({path})"
     raw = open_table(spark, path, file.format, file.version)

@@ -38,7 +38,7 @@ def _duplicates(folder: Path) -> None:
 
 def _null_ids(folder: Path) -> None:
     feed = pd.read_csv(folder / "feed.csv")
-    feed.loc[5, "viewer"] = None
+    feed.loc[5:30, "viewer"] = None
     feed.to_csv(folder / "feed.csv", index=False)
 
 
@@ -64,7 +64,7 @@ MISTAKES: list[tuple[Callable[[Path], None], list[str]]] = [
     (_empty, ["feed", "empty"]),
     (_truncated, ["plays.parquet", "cut short"]),
     (_duplicates, ["table 'impressions'", "impression_id is there more than once in 4 of", "feed-0"]),
-    (_null_ids, ["table 'impressions'", "user_id is null in 1 of", "source_key=feed-5"]),
+    (_null_ids, ["table 'impressions'", "user_id is null in 26 of", "source_key=feed-", "quarantine"]),
     (_early_feedback, ["subscribe", "before any impression"]),
     (_backwards, ["arrival_time lies before impression_time"]),
     (_no_file, ["viewers.csv", "no such file"]),

@@ -19,15 +19,19 @@ from jobs.compact import compact_tables
 from jobs.models import current_manifest, pinned_files
 from jobs.nightly import days, run_night
 from jobs.plan import plan_of
+from jobs.rollback import roll_back_to
+from jobs.runs import records
 from jobs.stages import run_stages
 from jobs.target import Target
-from pipelines.tables import Published, files, published, read
+from pipelines.tables import Published, files, published, read, read_delta, restore
 from schemas.errors import LatticeError
 from tests.spaces.video import write_video
 
 LAST = date(2024, 4, 14)
 
 
+NOBODYS = "feed-nobody"
+"""The impression without a viewer."""
 LATE = 17
 """Of so many impressions, and subscriptions, one arrives after it was due."""
 
@@ -37,11 +41,24 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = write_video(tmp_path_factory.mktemp("video"), seed=5, users=12, shown_a_day=2)
     _delay(path, "feed", "shown_at", pd.Timedelta(hours=36))
     _delay(path, "subscriptions", "subscribed_at", pd.Timedelta(days=4))
+    _spoil(path)
     declared = path.read_text(encoding="utf-8")
     thinned = declared.replace("    windows: [90m, 2d]\n\n", "    windows: [90m, 2d]\n    negatives: {feed: 0.5}\n\n")
     assert thinned != declared
-    path.write_text(thinned, encoding="utf-8")
+    path.write_text(f"{thinned}\nquality: {{quarantine: 0.05}}\n", encoding="utf-8")
     return path
+
+
+def _spoil(space: Path) -> None:
+    """Give the feed a row that is there twice, one without a viewer, and a key that comes back on a much later day."""
+    feed = pd.read_csv(space.parent / "feed.csv")
+    later = f"{LAST - timedelta(days=1)} 12:00:00"
+    bad = [
+        feed.loc[101],
+        pd.concat([feed.loc[102].drop(["id", "viewer"]), pd.Series({"id": NOBODYS})]),
+        pd.concat([feed.loc[103].drop(["shown_at", "arrived"]), pd.Series({"shown_at": later, "arrived": later})]),
+    ]
+    pd.concat([feed, pd.DataFrame(bad)]).to_csv(space.parent / "feed.csv", index=False)
 
 
 def _delay(space: Path, table: str, time: str, delay: pd.Timedelta) -> None:
@@ -135,7 +152,7 @@ def test_what_arrives_too_late_is_kept_apart_and_changes_no_row(spark: SparkSess
     # Shown on one (UTC) day, and arrived 36 hours later: on another one, whatever the time of day.
     late = set(feed["id"][3::LATE].astype(str))
     shown = read(spark, whole["impressions"]).where("domain = 'feed'").toPandas()
-    assert set(shown["source_key"]) == set(feed["id"].astype(str)) - late
+    assert set(shown["source_key"]) == set(feed["id"].astype(str)) - late - {NOBODYS}
     # The last of them arrive after the build's end.
     arrived = pd.to_datetime(feed["arrived"]).dt.tz_localize(built.space.time_zone) < built.end
     apart = read(spark, whole["late_impressions"]).toPandas()
@@ -150,6 +167,52 @@ def test_what_arrives_too_late_is_kept_apart_and_changes_no_row(spark: SparkSess
     alone = missed[~missed["impression_id"].isin(on_time)]
     assert len(alone)
     assert (labelled.set_index("impression_id").loc[alone["impression_id"], "label_subscribe"] == 0).all()
+
+
+def test_a_rollback_and_the_nights_after_it_give_the_same_tables(
+    spark: SparkSession, built: Target, grown: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, killed, earlier, _ = (record for record in records(grown) if record.command == "nightly")
+    assert [first.state, killed.state, earlier.state] == ["succeeded", "failed", "succeeded"]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        steps = iter(range(4))
+
+        def restored(uri: str, version: int, run: str) -> None:
+            if next(steps, None) is None:
+                raise KeyboardInterrupt
+            restore(uri, version, run)
+
+        patch.setattr("jobs.restoring.restore", restored)
+        roll_back_to(grown, earlier.id)
+    # Half-way what is made of other tables never reaches further than they do.
+    through = {name: table.through for name, table in tables(grown)}
+    assert through["training"] == through["zipped"] < through["impressions"]  # type: ignore[operator]
+    # The next run finishes what was begun.
+    roll_back_to(grown, earlier.id)
+    back = dict(tables(grown))
+    assert {table.uri: table.version for table in back.values()} == earlier.published
+    # The killed run had published the tables up to unified, the one after it the others.
+    assert (back["unified"].run, back["training"].run) == (killed.id, earlier.id)
+    assert current_manifest(grown).tables["zipped"].version == back["zipped"].version
+    assert not Path(grown.rollback).exists()
+    run_night(grown, LAST)
+    for name, table in tables(grown):
+        pd.testing.assert_frame_equal(content(spark, dict(tables(built))[name]), content(spark, table), obj=name)
+
+
+@pytest.mark.parametrize("way", ["built", "grown"])
+def test_bad_rows_are_kept_apart(spark: SparkSession, way: str, request: pytest.FixtureRequest) -> None:
+    target: Target = request.getfixturevalue(way)
+    apart = read_delta(spark, target.quarantine).toPandas().sort_values("reason", ignore_index=True)
+    once = "is there more than once" if way == "built" else "is published already"
+    assert list(apart["reason"]) == sorted(
+        ["impression_id is there more than once", f"impression_id {once}", "user_id is null"]
+    )
+    assert list(apart["table"]) == ["impressions"] * 3
+    rows = [json.loads(row) for row in apart["row"]]
+    feed = pd.read_csv(Path(target.folder, "feed.csv"))
+    assert {row["source_key"] for row in rows} == {NOBODYS, *feed.loc[[101, 103], "id"]}
+    assert [row["impression_time"][:10] for row in rows if row["source_key"] == feed.loc[103, "id"]] == ["2024-04-13"]
 
 
 def test_a_night_that_is_published_changes_nothing(grown: Target, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,7 +238,7 @@ def test_a_stage_reaches_no_further_than_what_it_reads(spark: SparkSession, spac
 
 def test_another_space_cannot_add_to_the_tables(grown: Target, space: Path) -> None:
     other = Target.parse(str(space), grown.warehouse, "all", "users=0.5")
-    with pytest.raises(LatticeError, match="another space file or sample"):
+    with pytest.raises(LatticeError, match="another sample"):
         run_night(other, LAST)
 
 
@@ -212,6 +275,7 @@ def test_status_says_what_is_overdue(grown: Target, space: Path) -> None:
     code, found = status("--expect", str(LAST))
     assert (code, found["overdue"]) == (0, [])
     assert set(found["late"]) == {"late_impressions", "late_feedback"}  # type: ignore[call-overload]
+    assert found["quarantined"] == {"impressions": 3}
 
 
 def test_status_of_an_empty_warehouse_is_overdue(space: Path, tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from petastorm.arrow_reader_worker import ArrowReaderWorker
 
 from lattice_model.batch import Batch
 from lattice_model.loader import Loaded, Loader, Selection
@@ -18,6 +20,8 @@ from tests.lattice_model.tables import START, make_table, write_files
 ROWS = 500
 MANIFEST = make_manifest()
 TABLE = make_table(MANIFEST, ROWS)
+STOPS = [40, 80, 120, 160, 167, 207, 247, 287, 327, 334, 374, 414, 454, 494, 500]
+"""Where the row groups of three files of the table end."""
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +102,34 @@ def test_the_same_seed_gives_the_same_batches(files: list[str]) -> None:
     assert len({tuple(order) for order in orders}) == 4
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("start", [0, 1, 5, 8, 9])
+def test_an_epoch_can_be_entered_at_any_batch(files: list[str], shuffle: bool, start: int) -> None:
+    loader = Loader(files, MANIFEST, batch_size=64, shuffle=shuffle, held=120, keys=["impression_id"])
+    whole, rest = list(loader.epoch(1)), list(loader.epoch(1, start))
+    assert len(whole) == 8
+    assert same(whole[start:], rest)
+    assert impressions(whole[start:]) == impressions(rest)
+
+
+@pytest.mark.parametrize("start", [0, 3, 7])
+def test_a_row_group_that_no_batch_needs_is_not_read(
+    files: list[str], start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def counted(self: ArrowReaderWorker, *arguments: Any) -> Any:
+        read.append(arguments)
+        return load_rows(self, *arguments)
+
+    load_rows = ArrowReaderWorker._load_rows
+    monkeypatch.setattr(ArrowReaderWorker, "_load_rows", counted)
+    selection = Selection(available_from=datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=100))
+    loader = Loader(files, MANIFEST, batch_size=50, shuffle=False, selection=selection, keys=["impression_id"])
+    assert impressions(list(loader.epoch(0, start))) == list(range(100 + 50 * start, ROWS))
+    assert len(read) == sum(stop > 100 + 50 * start for stop in STOPS)
+
+
 def test_a_batch_mixes_row_groups_and_files(files: list[str]) -> None:
     first = next(iter(Loader(files, MANIFEST, batch_size=100, held=300, keys=["impression_id"]).epoch()))
     ids = first.keys["impression_id"]
@@ -113,6 +145,10 @@ def test_only_rows_available_before_the_cut_are_used(files: list[str]) -> None:
     assert loader.rows == 97 and loader.steps == 14
     exact = Selection(available_before=datetime(2024, 1, 2, tzinfo=UTC))
     assert Loader(files, MANIFEST, batch_size=7, selection=exact).rows == 24
+    between = Selection(available_from=datetime(2024, 1, 2, tzinfo=UTC), available_before=cut)
+    loader = Loader(files, MANIFEST, batch_size=7, keys=["impression_id"], selection=between)
+    assert sorted(impressions(list(loader.epoch()))) == list(range(24, 97))
+    assert loader.survey.row_groups == (16, 40, 17, *[0] * 12)
 
 
 def test_a_split_is_selected_by_its_name(files: list[str]) -> None:
@@ -143,7 +179,7 @@ def test_stopping_early_ends_the_background_thread(files: list[str]) -> None:
     for _ in range(3):
         batches = Loader(files, MANIFEST, batch_size=8).epoch()
         next(batches)
-        batches.close()  # type: ignore[attr-defined]
+        batches.close()
     assert threading.active_count() == before
 
 

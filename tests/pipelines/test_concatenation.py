@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
@@ -15,6 +16,8 @@ from pipelines.concatenation import KEYS, memory, unified
 from pipelines.point_in_time import remembered
 from pipelines.spans import Span
 from schemas.features import categorical_columns, dense_columns, sequence_columns
+from schemas.narrowing import narrowed
+from schemas.space import ModelSpace
 from tests.pipelines.space import small_space
 
 NOON = datetime(2024, 1, 10, 12, tzinfo=UTC)
@@ -25,11 +28,17 @@ IMPRESSIONS = (
 EVENTS = "user_id string, item_id string, event_time timestamp, arrival_time timestamp, seconds double"
 
 
-def tables(spark: SparkSession, impressions: list[Any], events: list[Any], cuts: Sequence[datetime] = ()) -> DataFrame:
+def tables(
+    spark: SparkSession,
+    impressions: list[Any],
+    events: list[Any],
+    cuts: Sequence[datetime] = (),
+    space: ModelSpace | None = None,
+) -> DataFrame:
     items = [("a", "film", 2.5), ("b", "song", None)]
     attributes = {"item": spark.createDataFrame(items, "item_id string, kind string, price double")}
     logs = {"views": spark.createDataFrame(events, EVENTS)}
-    shown, space = spark.createDataFrame(impressions, IMPRESSIONS), small_space()
+    shown, space = spark.createDataFrame(impressions, IMPRESSIONS), space or small_space()
     parts, past = [], None
     for start, end in pairwise([None, *cuts, None]):
         span = Span(start, end)
@@ -40,6 +49,19 @@ def tables(spark: SparkSession, impressions: list[Any], events: list[Any], cuts:
             past = remembered(known, space, span)
             past = spark.createDataFrame(past.collect(), past.schema)
     return reduce(DataFrame.unionByName, parts)
+
+
+def test_a_space_of_some_features_has_their_values_alone(spark: SparkSession) -> None:
+    """Also one that remembers nothing."""
+    impressions = [(1, "feed", "u", "a", NOON, 3, None), (2, "search", "u", "b", NOON, None, "x")]
+    events = [("u", "a", day(0.5), day(0.5), 10.0), ("u", "a", day(3), day(3), 30.0)]
+    whole = tables(spark, impressions, events).orderBy("impression_id").toPandas()
+    for names in (["user", "hour"], ["rank"], ["pair_seconds_all", "taste_count_all", "views"], []):
+        space = narrowed(small_space(), names)
+        part = tables(spark, impressions, events, space=space).orderBy("impression_id").toPandas()
+        columns = [name for name in whole.columns if name in {*KEYS, *names} or name.split("_")[0] in names]
+        assert list(part.columns) == columns
+        pd.testing.assert_frame_equal(part, whole[columns])
 
 
 def day(n: float) -> datetime:

@@ -18,6 +18,7 @@ SUITE = [
     Expectation(kind="between", column="x", arguments={"min_value": 0, "max_value": 1}, why="reason 4"),
     Expectation(kind="not_before", column="late", arguments={"earlier": "early"}, why="reason 5"),
 ]
+PAIRS = [Expectation(kind="unique_together", column="id", arguments={"with": "user"}, why="reason 6")]
 
 
 def rows(spark: SparkSession, data: list[object]) -> DataFrame:
@@ -45,6 +46,18 @@ def test_bad_rows_are_named_with_the_reason(spark: SparkSession, bad: object, sa
     assert str(caught.value).count("reason") == 1
 
 
+def test_a_night_without_rows_passes_where_it_may_be_empty(spark: SparkSession) -> None:
+    outcomes = check(rows(spark, []), "t", [*SUITE[1:], *PAIRS], ("id",))
+    assert [outcome.failing for outcome in outcomes] == [0] * 6
+
+
 def test_an_empty_table_fails(spark: SparkSession) -> None:
     with pytest.raises(LatticeError, match="no rows"):
         check(rows(spark, list(GOOD)).limit(0), "t", SUITE[:1], ("id",))
+
+
+def test_two_columns_together_are_unique(spark: SparkSession) -> None:
+    pairs = [*GOOD, (1, "v", None, None, None)]
+    check(rows(spark, list(pairs)), "t", PAIRS, ("id",))
+    with pytest.raises(LatticeError, match=r"id with user is there more than once in 2 of 4 rows \(id=1.*reason 6"):
+        check(rows(spark, [*pairs, (1, "v", 0.5, None, None)]), "t", PAIRS, ("id",))

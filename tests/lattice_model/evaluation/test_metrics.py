@@ -4,9 +4,13 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
+from torchmetrics.functional.classification import binary_auroc, binary_calibration_error
+from torchrec.metrics.calibration import compute_calibration
+from torchrec.metrics.ne import compute_ne, get_ne_states
 
 from lattice_model.evaluation.metrics import (
     auc,
@@ -14,11 +18,13 @@ from lattice_model.evaluation.metrics import (
     cross_entropies,
     entropy,
     expected_calibration_error,
+    grouped_auc,
     means,
     portfolio_metrics,
 )
 from lattice_model.evaluation.results import CalibrationPoint, PortfolioMetrics
 
+STATES = ("cross_entropy_sum", "weighted_num_samples", "pos_labels", "neg_labels")
 LABELS = np.array([0.0, 0.0, 1.0, 1.0, 0.0])
 PREDICTIONS = np.array([0.1, 0.4, 0.4, 0.8, 0.2])
 
@@ -47,6 +53,50 @@ def test_they_agree_with_scikit_learn(seed: int, rows: int, ties: bool) -> None:
     predictions = rng.random(rows).round(1 if ties else 9).clip(0.01, 0.99)
     assert auc(labels, predictions) == pytest.approx(roc_auc_score(labels, predictions))
     assert cross_entropies(labels, predictions).mean() == pytest.approx(log_loss(labels, predictions))
+
+
+@given(st.integers(0, 1000), st.integers(2, 200), st.booleans())
+def test_they_agree_with_torchmetrics_and_torchrec(seed: int, rows: int, ties: bool) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, rows).astype(float)
+    labels[:2] = 0, 1
+    predictions = rng.random(rows).round(1 if ties else 9).clip(0.01, 0.99)
+    found = metrics(labels, predictions, np.arange(rows))
+    label, prediction = torch.from_numpy(labels)[None], torch.from_numpy(predictions)[None]
+    states = get_ne_states(label, prediction, torch.ones_like(label), eta=1e-12)
+    ne = compute_ne(*(states[name].clone() for name in STATES), eta=1e-12)
+    assert found.auc == pytest.approx(float(binary_auroc(prediction[0], label[0].int())), abs=1e-6)
+    assert found.normalized_entropy == pytest.approx(float(ne))
+    assert found.bce == pytest.approx(float(states["cross_entropy_sum"]) / rows * math.log(2))
+    ratio = compute_calibration(prediction.sum(), label.sum())
+    assert found.calibration == pytest.approx(float(ratio))
+
+
+def test_a_calibration_error_is_that_of_torchmetrics_where_bins_are_as_wide_as_each_other() -> None:
+    """Evenly spaced predictions: bins of equally many rows are then of one width, as torchmetrics has them."""
+    predictions = (np.arange(1000) + 0.5) / 1000
+    labels = (np.random.default_rng(0).random(1000) < predictions**2).astype(float)
+    found = metrics(labels, predictions, np.arange(1000)).expected_calibration_error
+    expected = binary_calibration_error(torch.from_numpy(predictions), torch.from_numpy(labels).int(), n_bins=20)
+    assert found == pytest.approx(float(expected), abs=1e-6)
+
+
+@given(st.integers(0, 1000), st.integers(1, 120), st.integers(1, 12), st.booleans())
+def test_grouped_auc_is_the_weighted_mean_over_users(seed: int, rows: int, users: int, ties: bool) -> None:
+    rng = np.random.default_rng(seed)
+    labels, user = rng.integers(0, 2, rows).astype(float), rng.integers(0, users, rows)
+    predictions = rng.random(rows).round(1 if ties else 9)
+    mixed = [mask for mask in (user == number for number in range(users)) if len(set(labels[mask])) == 2]
+    weights = [int(mask.sum()) for mask in mixed]
+    expected = [roc_auc_score(labels[mask], predictions[mask]) for mask in mixed]
+    found = grouped_auc(labels, predictions, user)
+    assert found == (pytest.approx(np.average(expected, weights=weights)) if mixed else None)
+
+
+def test_grouped_auc_without_rows_or_with_one_kind_of_label() -> None:
+    nothing = np.empty(0)
+    assert grouped_auc(nothing, nothing, np.empty(0, dtype=np.int64)) is None
+    assert grouped_auc(np.ones(3), np.array([0.1, 0.2, 0.3]), np.zeros(3, dtype=np.int64)) is None
 
 
 def test_predicting_the_base_rate_has_a_normalized_entropy_of_one_and_is_calibrated() -> None:

@@ -1,53 +1,90 @@
 """Batches cut out of chunks."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lattice_model.loading.mixing import mix
-from lattice_model.loading.rows import Arrays
+from lattice_model.loading.mixing import Held, Mixer, Part
+
+SIZES = st.lists(st.integers(0, 30), max_size=8)
+SEEDS = st.none() | st.integers(0, 5)
 
 
-def chunks(sizes: list[int]) -> list[Arrays]:
-    ends = np.cumsum(sizes)
-    return [{"row": np.arange(end - size, end)} for end, size in zip(ends, sizes, strict=True)]
+def mixer(sizes: list[int], batch_size: int, held: int, seed: int | None) -> Mixer:
+    return Mixer(sizes, batch_size, held, None if seed is None else np.random.default_rng(seed))
 
 
-@given(st.lists(st.integers(0, 30), max_size=8), st.integers(1, 40), st.integers(0, 60), st.none() | st.integers(0, 5))
+def rows(mixed: Mixer, sizes: list[int], parts: list[Part]) -> list[int]:
+    """The rows of a batch, counted over all chunks."""
+    starts = np.cumsum([0, *sizes])
+    return [int(starts[part.chunk] + row) for part in parts for row in mixed.orders[part.chunk][part.start : part.stop]]
+
+
+@given(SIZES, st.integers(1, 40), st.integers(0, 60), SEEDS)
 def test_every_row_comes_once_in_exact_batches(sizes: list[int], batch_size: int, held: int, seed: int | None) -> None:
-    rng = None if seed is None else np.random.default_rng(seed)
-    batches = [batch["row"].tolist() for batch in mix(chunks(sizes), batch_size, held, rng)]
-    rows = [row for batch in batches for row in batch]
-    assert sorted(rows) == list(range(sum(sizes)))
+    mixed = mixer(sizes, batch_size, held, seed)
+    batches = [rows(mixed, sizes, parts) for parts in mixed]
+    found = [row for batch in batches for row in batch]
+    assert sorted(found) == list(range(sum(sizes)))
     assert all(len(batch) == batch_size for batch in batches[:-1])
     assert batches == [] or 1 <= len(batches[-1]) <= batch_size
-    if rng is None:
-        assert rows == sorted(rows)
+    if seed is None:
+        assert found == sorted(found)
+
+
+@given(SIZES, st.integers(1, 40), st.integers(0, 60), SEEDS, st.integers(0, 30))
+def test_skipping_leads_to_the_same_batches_and_needs_only_their_chunks(
+    sizes: list[int], batch_size: int, held: int, seed: int | None, skipped: int
+) -> None:
+    whole, rest = mixer(sizes, batch_size, held, seed), mixer(sizes, batch_size, held, seed).skip(skipped)
+    needed = rest.to_come()
+    expected = [rows(whole, sizes, parts) for parts in whole][skipped:]
+    parts = list(rest)
+    assert [rows(rest, sizes, batch) for batch in parts] == expected
+    assert set(needed) == {part.chunk for batch in parts for part in batch} == set(rest.orders)
+    assert len(needed) == len(set(needed))
 
 
 def test_a_batch_is_drawn_from_all_that_is_held() -> None:
     """Of two chunks as large as each other, each gives half on average, with the spread of a draw without return."""
     shares = []
     for seed in range(400):
-        first = next(mix(chunks([100, 100]), 50, 200, np.random.default_rng(seed)))
-        shares.append(int((first["row"] < 100).sum()))
+        shares.append(sum(stop - start for chunk, start, stop in next(mixer([100, 100], 50, 200, seed)) if chunk == 0))
     assert np.mean(shares) == pytest.approx(25, abs=0.5)
     assert np.var(shares) == pytest.approx(50 * 0.25 * (150 / 199), rel=0.25)
 
 
-def test_chunks_are_read_only_when_room_is_left() -> None:
-    read = []
+def test_chunks_and_their_rows_are_in_random_order() -> None:
+    mixed = mixer([10] * 20, 5, 0, 0)
+    batches = list(mixed)
+    assert list(mixed.orders) != sorted(mixed.orders)
+    assert all(sorted(order) == list(range(10)) for order in mixed.orders.values())
+    assert len({tuple(order) for order in mixed.orders.values()}) == 20
+    assert len(batches) == 40
 
-    def source() -> Iterator[Arrays]:
-        for number, chunk in enumerate(chunks([10] * 20)):
-            read.append(number)
-            yield chunk
 
-    batches = mix(source(), 5, 30, np.random.default_rng(0))
-    next(batches)
-    assert len(read) == 3
-    next(batches)
-    assert len(read) == 4
+def test_chunks_are_opened_only_when_room_is_left() -> None:
+    mixed = mixer([10] * 20, 5, 30, 0)
+    next(mixed)
+    assert len(mixed.orders) == 3
+    next(mixed)
+    assert len(mixed.orders) == 4
+
+
+@given(SIZES, st.integers(1, 40), st.integers(0, 60), SEEDS)
+def test_no_more_than_twice_what_is_left_is_in_memory(
+    sizes: list[int], batch_size: int, held: int, seed: int | None
+) -> None:
+    mixed, memory, left = mixer(sizes, batch_size, held, seed), Held(), dict[int, int]()
+    for parts in mixed:
+        for chunk in [part.chunk for part in parts if part.chunk not in memory]:
+            memory.put(chunk, {"row": mixed.orders[chunk], "twice": 2 * mixed.orders[chunk]})
+            left[chunk] = sizes[chunk]
+        for part in parts:
+            taken = memory.take(part)
+            assert taken["row"].tolist() == mixed.orders[part.chunk][part.start : part.stop].tolist()
+            assert taken["twice"].tolist() == (2 * taken["row"]).tolist()
+            left[part.chunk] -= part.stop - part.start
+        assert sum(left.values()) <= memory.rows <= 2 * sum(left.values())
+    assert memory.rows == 0

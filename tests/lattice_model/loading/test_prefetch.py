@@ -37,7 +37,7 @@ def test_an_early_end_closes_the_generator_and_its_thread() -> None:
     closed: list[bool] = []
     items = prefetch(numbers(100, [], closed), 3)
     next(items)
-    items.close()  # type: ignore[attr-defined]
+    items.close()
     assert closed == [True]
     assert threading.active_count() == before
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lattice_model.network.attention import Attention, rotate
-from lattice_model.network.normalisation import rms_norm
+from lattice_model.network.normalisation import RMSNorm, rms_norm
 
 
 def vectors(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,6 +55,7 @@ def test_rotation_is_by_the_declared_angles() -> None:
 def test_attention_is_its_definition(heads: int, rotary: bool) -> None:
     torch.manual_seed(0)
     attention = Attention(dim=8, heads=heads, rotary=rotary)
+    assert isinstance(attention.query_norm, RMSNorm) and isinstance(attention.key_norm, RMSNorm)
     with torch.no_grad():
         attention.query_norm.weight.uniform_(0.5, 1.5)
         attention.key_norm.weight.uniform_(0.5, 1.5)

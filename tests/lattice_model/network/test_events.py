@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lattice_model.batch import SequenceBatch
-from lattice_model.network.events import SequenceProcessor
+from lattice_model.network.events import MeanEvents, SequenceProcessor
 from schemas.manifest import TrainingManifest
 from tests.lattice_model.factories import make_batch, make_manifest
 
@@ -104,3 +104,9 @@ def test_order_and_age_of_events_matter(processor: SequenceProcessor, manifest: 
     difference = processor(other, batch.domain_B) - processor(batch.sequences, batch.domain_B)
     assert (difference[long_B, :3].abs().amax(dim=(1, 2)) > 1e-6).all()
     assert (difference[:, 3:] == 0).all()
+
+
+def test_the_mean_of_events_is_over_the_filled_places() -> None:
+    events = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [9.0, 9.0]], [[7.0, 7.0]] * 3])
+    means = MeanEvents()(events, torch.tensor([2, 0]))
+    torch.testing.assert_close(means, torch.tensor([[[2.0, 4.0]], [[0.0, 0.0]]]))

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lattice_model.network.config import Hyperparameters
 from lattice_model.network.fusion import FusionBlock, LinearCompressionBlock, low_rank_interactions
 
 
@@ -31,13 +32,13 @@ def test_linear_compression_is_a_weighted_sum_of_tokens() -> None:
 @pytest.mark.parametrize("tokens", [4, 7])
 def test_block_normalises_the_sum_of_its_parts_and_the_residual(tokens: int) -> None:
     torch.manual_seed(0)
-    block = FusionBlock(
-        tokens=tokens, read_tokens=2, dim=8, rank=3, widths=(16,), fmb_tokens=3, lcb_tokens=1, dropout=0.0
-    )
+    hyper = Hyperparameters(dim=8, fmb_rank=3, fmb_widths=(16,), fmb_tokens=3, lcb_tokens=1, dropout=0.0)
+    block = FusionBlock(tokens=tokens, read_tokens=2, hyper=hyper)
     o_cd, read = torch.randn(6, tokens, 8), torch.randn(6, 2, 8)
     x = torch.cat([o_cd, read], dim=1).transpose(1, 2)
     residual = o_cd if block.residual is None else block.residual(o_cd.transpose(1, 2))
     assert (block.residual is None) == (tokens == 4)
+    assert block.fmb is not None and block.lcb is not None
     out = block(o_cd, [read])
     torch.testing.assert_close(out, block.norm(torch.cat([block.fmb(x), block.lcb(x)], dim=1) + residual))
     torch.testing.assert_close(out.square().mean(-1), torch.ones(6, 4), rtol=1e-3, atol=1e-3)

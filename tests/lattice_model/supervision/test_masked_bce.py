@@ -4,9 +4,11 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lattice_model.network.inputs import inputs_from
-from lattice_model.supervision.masked_bce import Balance, head_targets, masked_bce
+from lattice_model.supervision.masked_bce import Balance, HeadLosses, count_labels, head_targets, masked_bce
 from tests.lattice_model.factories import make_batch, make_manifest
 
 NAN = float("nan")
@@ -111,3 +113,29 @@ def test_extreme_and_half_precision_logits_give_a_finite_float32_loss() -> None:
     losses = masked_bce(logits, torch.tensor([[1.0, 0.0]]))
     assert losses.total.dtype == torch.float32
     assert losses.total.item() == 300.0
+
+
+@given(st.integers(0, 500), st.integers(1, 39), st.sampled_from(["labels", "heads"]), st.booleans())
+def test_the_losses_of_parts_of_a_batch_add_up_to_its_own(
+    seed: int, cut: int, balance: Balance, weighted: bool
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(40, 3, generator=generator)
+    targets = (torch.rand(40, 3, generator=generator) < 0.3).float()
+    targets[torch.rand(40, 3, generator=generator) < 0.8] = NAN
+    weights = torch.randint(1, 5, (40,), generator=generator).float() if weighted else None
+    whole = masked_bce(logits, targets, balance=balance, weight_B=weights)
+    total = count_labels(targets, weights)
+    parts = [
+        masked_bce(
+            logits[rows],
+            targets[rows],
+            balance=balance,
+            weight_B=None if weights is None else weights[rows],
+            whole_H=total,
+        )
+        for rows in (slice(0, cut), slice(cut, 40))
+    ]
+    added = HeadLosses(*(first + second for first, second in zip(*parts, strict=True)))
+    for found, expected in zip(added, whole, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)

@@ -1,6 +1,6 @@
 """What tests of training share: batches in memory, and a small run on them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,15 +33,17 @@ class InMemory:
     def steps(self) -> int:
         return len(self.batches)
 
-    def epoch(self, number: int) -> Iterator[Loaded]:
-        return iter(self.batches)
+    def epoch(self, number: int = 0, start: int = 0) -> Generator[Loaded]:
+        yield from self.batches[start:]
 
 
 def made_up(steps: int = 6, size: int = 64, manifest: TrainingManifest = MANIFEST) -> InMemory:
     return InMemory([Loaded(make_batch(manifest, size, seed), {}) for seed in range(steps)])
 
 
-def run(folder: Path, config: TrainingConfig = CONFIG, batches: InMemory | None = None) -> TrainingLog:
+def run(
+    folder: Path, config: TrainingConfig = CONFIG, batches: InMemory | None = None, console: Console | None = None
+) -> TrainingLog:
     return train(
         config=config,
         network_config=NETWORK,
@@ -49,7 +51,7 @@ def run(folder: Path, config: TrainingConfig = CONFIG, batches: InMemory | None 
         manifest=MANIFEST,
         split="test",
         folder=folder,
-        console=Console(quiet=True),
+        console=console or Console(quiet=True),
     )
 
 

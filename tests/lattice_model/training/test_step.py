@@ -1,6 +1,7 @@
 """A step against the same one written out here, and what each setting changes in it."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch.optim import AdamW
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torchrec.optim.rowwise_adagrad import RowWiseAdagrad
 
+from lattice_model.loader import Loader
 from lattice_model.network import LatticeNetwork
 from lattice_model.supervision.correlation import correlation_loss
 from lattice_model.supervision.label_smoothing import smooth_labels
@@ -19,7 +21,8 @@ from lattice_model.training.optimizers import dense_parameters, table_parameters
 from lattice_model.training.step import Step
 from schemas.errors import LatticeError
 from tests.lattice_model.factories import make_batch
-from tests.lattice_model.training.runs import MANIFEST, network
+from tests.lattice_model.tables import make_table, write_files
+from tests.lattice_model.training.runs import MANIFEST, NETWORK, network
 
 BATCHES = [make_batch(MANIFEST, 48, seed) for seed in range(5)]
 
@@ -35,7 +38,7 @@ def stepped(training: TrainingConfig, batches: int = 5) -> LatticeNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         for number, batch in enumerate(BATCHES[:batches]):
-            step(batch, number + 1)
+            step([batch], number + 1)
     return model
 
 
@@ -94,9 +97,9 @@ def test_the_loss_that_is_told_is_the_cross_entropy() -> None:
     )
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        _, expected = plain(BATCHES[0], 1)
+        _, expected = plain(BATCHES[:1], 1)
         torch.manual_seed(3)
-        _, told = correlated(BATCHES[0], 1)
+        _, told = correlated(BATCHES[:1], 1)
     assert told == expected
 
 
@@ -151,7 +154,7 @@ def test_metabalance_gives_objectives_the_target_s_norm_in_shared_parameters(tar
     hook = register_optimizer_step_pre_hook(
         lambda *_: gradients.update({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
     )
-    step(batch, 1)
+    step([batch], 1)
     hook.remove()
     assert gradients
     for name, gradient in gradients.items():
@@ -171,3 +174,36 @@ def test_the_target_of_metabalance_is_an_objective_of_the_group() -> None:
 def test_metabalance_cannot_be_compiled() -> None:
     with pytest.raises(LatticeError, match="one backward pass"):
         config(metabalance="buy", compile=True)
+
+
+@pytest.mark.parametrize("balance", ["labels", "heads"])
+@pytest.mark.parametrize("clipping", ["norm", "clippy"])
+def test_accumulated_batches_are_one_large_batch(tmp_path: Path, balance: str, clipping: str) -> None:
+    """Of 96 rows of weights 1 and 4, as one batch and as three and a rest; weights agree to 1e-5."""
+    files = write_files(make_table(MANIFEST, 96), tmp_path)
+    settings = config(balance=balance, clipping=clipping)
+    hyper = NETWORK.hyper.model_copy(update={"dropout": 0.0})  # its draws would differ
+    found = []
+    for size in (96, 28):
+        batches = [loaded.batch for loaded in Loader(files, MANIFEST, batch_size=size, shuffle=False).epoch()]
+        assert len(batches) == -(-96 // size)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = LatticeNetwork(NETWORK.model_copy(update={"hyper": hyper}))
+        step = Step(model, settings, steps=3, device=torch.device("cpu"))
+        losses = [step(batches, number) for number in (1, 2, 3)]
+        found.append((model, losses))
+    (large, expected), (parts, added) = found
+    for (whole, loss), (summed, total) in zip(expected, added, strict=True):
+        assert total == pytest.approx(loss, rel=1e-5)
+        torch.testing.assert_close(summed.mean_H, whole.mean_H, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(summed.labels_H, whole.labels_H)
+    for one, other in zip(weights(large), weights(parts), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert not same(large, network())
+
+
+@pytest.mark.parametrize("setting", [{"correlation_weight": 0.1}, {"metabalance": "buy"}])
+def test_what_is_no_sum_over_rows_cannot_be_accumulated(setting: dict[str, Any]) -> None:
+    with pytest.raises(LatticeError, match="no sum over its parts"):
+        config(accumulate=2, **setting)

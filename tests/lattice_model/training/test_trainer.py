@@ -75,6 +75,13 @@ def test_the_log_says_how_it_went(tmp_path: Path) -> None:
     assert log.dense_parameters + log.embedding_parameters == sum(part.numel() for part in weights.parameters())
 
 
+def test_a_log_of_another_release_is_one_message(tmp_path: Path) -> None:
+    log = run(tmp_path, CONFIG.model_copy(update={"epochs": 1}), made_up(1))
+    (tmp_path / LOG).write_text(log.model_dump_json().replace('"space"', '"room"'))
+    with pytest.raises(LatticeError, match="of another release"):
+        TrainingLog.read(tmp_path / LOG)
+
+
 def test_the_first_point_is_the_loss_of_the_initial_network(tmp_path: Path) -> None:
     """Without dropout the first step's losses can be computed beside the run."""
     hyper = HYPER.model_copy(update={"dropout": 0.0})
@@ -130,6 +137,31 @@ def test_bf16_stays_close(tmp_path: Path) -> None:
     rough = run(tmp_path / "rough", CONFIG.model_copy(update={"bf16": True}))
     assert rough.curve[-1].loss == pytest.approx(exact.curve[-1].loss, rel=0.05)
     assert rough.curve[0].loss != exact.curve[0].loss
+
+
+def test_compiled_stays_close(tmp_path: Path) -> None:
+    """By the real compiler; losses agree to 1e-4. Without dropout, whose draws differ in compiled code."""
+    hyper = HYPER.model_copy(update={"dropout": 0.0})
+    logs = [
+        train(
+            config=CONFIG.model_copy(update={"epochs": 1, "compile": compiled}),
+            network_config=NETWORK.model_copy(update={"hyper": hyper}),
+            batches=made_up(3),
+            manifest=MANIFEST,
+            split="test",
+            folder=tmp_path / str(compiled),
+        )
+        for compiled in (False, True)
+    ]
+    losses = [[point.loss for point in log.curve] for log in logs]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_a_run_of_so_many_steps(tmp_path: Path) -> None:
+    assert run(tmp_path, CONFIG.model_copy(update={"steps": 8})).steps == 8
+    accumulated = run(tmp_path, CONFIG.model_copy(update={"accumulate": 4}))
+    assert (accumulated.steps, accumulated.rows) == (4, 768)
+    assert [point.rows for point in accumulated.curve] == [256, 384, 640, 768]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

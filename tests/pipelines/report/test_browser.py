@@ -1,59 +1,16 @@
-"""The report in real Chromium: it draws everything, loads nothing, fits a phone and a desktop, runs no foreign code.
+"""The report in real Chromium: it draws everything, loads nothing, fits a phone and a desktop, runs no foreign code."""
 
-Screenshots land in the test's folder and, if it is set, in the folder that LATTICE_SCREENSHOTS names.
-"""
-
-import os
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
 from pipelines.report.render import render_report
 from tests.pipelines.report import samples
+from tests.pipelines.report.browsing import LOOK, screenshot, visited
 
 HOSTILE = """<script>window.hacked = 1</script>"'><img src=x onerror="window.hacked = 2">"""
-QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
-
-# What the page looks like from within; every number is in CSS pixels.
-LOOK = """() => ({
-  overflow: document.documentElement.scrollWidth - window.innerWidth,
-  plots: [...document.querySelectorAll(".plot")].map((plot) => {
-    const box = plot.querySelector("svg.main-svg")?.getBoundingClientRect();
-    return { id: plot.id, left: box?.left ?? 0, right: box?.right ?? 0, height: box?.height ?? 0,
-             marks: plot.querySelectorAll(".trace, .point, .js-line").length };
-  }),
-  smallest: Math.min(...[...document.querySelectorAll("main *, header *")]
-    .filter((element) => element.textContent.trim() && element.getClientRects().length)
-    .map((element) => parseFloat(getComputedStyle(element).fontSize))),
-})"""
-
-
-@dataclass
-class Visit:
-    """An open page and what went wrong or out while it loaded."""
-
-    page: Page
-    requests: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.fail("Chromium is not installed, and the report is tested in it: run `make browser`.")
-    with sync_playwright() as playwright:
-        # Containers run tests as root, where Chromium's own sandbox does not start.
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--headless", "--no-sandbox", "--disable-gpu", *QUIET]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -63,31 +20,15 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _visit(browser: Browser, path: Path, width: int, scheme: Literal["light", "dark"] = "light") -> Visit:
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    # A busy machine draws slowly; that is no failure of the page.
-    page.set_default_timeout(120_000)
-    visit = Visit(page)
-    page.on("request", lambda request: visit.requests.append(request.url))
-    page.on("requestfailed", lambda request: visit.problems.append(f"failed: {request.url}"))
-    page.on("pageerror", lambda error: visit.problems.append(f"exception: {error}"))
-    page.on(
-        "console",
-        lambda message: visit.problems.append(message.text) if message.type in ("error", "warning") else None,
-    )
-    page.goto(path.as_uri())
-    return visit
-
-
 @pytest.mark.parametrize(
     ("name", "width", "scheme"), [("desktop", 1440, "light"), ("phone", 390, "light"), ("dark", 1440, "dark")]
 )
 def test_it_draws_every_plot_and_fits(
     browser: Browser, report: Path, tmp_path: Path, name: str, width: int, scheme: Literal["light", "dark"]
 ) -> None:
-    visit = _visit(browser, report, width, scheme)
+    visit = visited(browser, report, width, scheme)
     look: dict[str, Any] = visit.page.evaluate(LOOK)
-    _screenshot(visit.page, tmp_path, name)
+    screenshot(visit.page, tmp_path, f"report-{name}")
     visit.page.close()
 
     assert visit.problems == []
@@ -102,7 +43,7 @@ def test_it_draws_every_plot_and_fits(
 
 
 def test_it_follows_the_readers_colour_scheme_and_width(browser: Browser, report: Path) -> None:
-    visit = _visit(browser, report, 1440)
+    visit = visited(browser, report, 1440)
     colour = "() => getComputedStyle(document.querySelector('.plot .xtick text')).fill"
     width = "() => document.querySelector('.plot svg.main-svg').getBoundingClientRect().width"
     light, wide = visit.page.evaluate(colour), visit.page.evaluate(width)
@@ -116,7 +57,7 @@ def test_it_follows_the_readers_colour_scheme_and_width(browser: Browser, report
 
 
 def test_tables_scroll_inside_their_own_box_and_by_keyboard(browser: Browser, report: Path) -> None:
-    visit = _visit(browser, report, 390)
+    visit = visited(browser, report, 390)
     box = visit.page.get_by_role("region", name="Metrics of each portfolio", exact=True)
     box.focus()
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
@@ -135,7 +76,7 @@ def test_hostile_text_is_shown_and_not_run(browser: Browser, tmp_path: Path) -> 
     metrics["calibration_curves"] = []
     log["device"] = HOSTILE
     render_report(type(statistics).model_validate_json(data), log, metrics, samples.run_info(HOSTILE), path)
-    visit = _visit(browser, path, 1440)
+    visit = visited(browser, path, 1440)
     assert visit.page.locator("h1").inner_text() == HOSTILE
     assert visit.page.evaluate("window.hacked") is None
     assert visit.page.locator("img, svg image, svg a").count() == 0
@@ -148,13 +89,3 @@ def test_hostile_text_is_shown_and_not_run(browser: Browser, tmp_path: Path) -> 
 
 def _quoted(text: str) -> str:
     return '"' + text.replace('"', '\\"') + '"'
-
-
-def _screenshot(page: Page, tmp_path: Path, name: str) -> None:
-    path = tmp_path / f"report-{name}.png"
-    page.screenshot(path=path, full_page=True)
-    assert path.stat().st_size > 0
-    if kept := os.environ.get("LATTICE_SCREENSHOTS"):
-        folder = Path(kept)
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, folder / path.name)

@@ -154,7 +154,7 @@ def test_a_portfolio_that_says_too_little_is_shown_and_left_out_with_the_reason(
     rows = {tuple(row[:2]): row for row in document.tables["Metrics of each portfolio"]}
     assert rows["display", "basket"][3:6] == ["0.8581", "0.8010", "0.1273"]
     assert rows["display", "basket"][-1] == "counted"
-    assert rows["coupon", "redeem"][-1] == "left out: only 62 positives and 46 converting users"
+    assert rows["coupon", "redeem"][-1] == "left out: 62 positives and 46 converting users"
     assert document.tables["Metrics of each portfolio"][-1][:5] == ["Mean of 5", "", "", "0.8567", "0.7680"]
 
 
@@ -219,3 +219,10 @@ def test_a_report_is_replaced_whole(tmp_path: Path) -> None:
     with pytest.raises(LatticeError):
         render_report(NOTHING, None, None, samples.run_info(), path)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_header_counts_what_is_in_quarantine(tmp_path: Path) -> None:
+    run = samples.run_info().model_copy(update={"quarantined": 1_234})
+    render_report(samples.statistics(), None, None, run, tmp_path / "r.html")
+    text = Document((tmp_path / "r.html").read_text(encoding="utf-8")).text
+    assert "Quarantine1,234 rows" in text.replace("\n", "")

@@ -1,0 +1,104 @@
+"""A standalone cluster on loopback, of a master and two workers, of which an executor is killed while a build runs."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pyspark
+
+from benchmarks.faults.site import ROOT, TIMEOUT, Site
+
+_HOST = "127.0.0.1"
+_HOME = Path(pyspark.__file__).parent
+_SETTINGS = {
+    "spark.driver.memory": "1g",
+    "spark.executor.memory": "768m",
+    "spark.executor.cores": "1",
+    "spark.executorEnv.PYTHONPATH": str(ROOT),
+    "spark.driver.host": _HOST,
+    "spark.sql.shuffle.partitions": "4",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.ui.enabled": "false",
+}
+
+
+def lose_executor(site: Site, warehouse: Path, share: float) -> tuple[int, int]:
+    """Build through spark-submit, and kill an executor once a share of the usual time has gone.
+
+    Returns:
+        The exit status of the build, and how many executors were killed.
+    """
+    killed: list[int] = []
+    with _cluster(site.folder) as (master, workers):
+        settings = [part for key, value in _SETTINGS.items() for part in ("--conf", f"{key}={value}")]
+        command = [_HOME / "bin" / "spark-submit", "--master", master, *settings, ROOT / "jobs" / "build.py"]
+        timer = threading.Timer(share * site.seconds["build"], lambda: killed.extend(_kill_one(workers)))
+        timer.start()
+        with (site.folder / "cluster.log").open("wb") as log:
+            code = subprocess.run(
+                [*map(str, command), "--space", str(site.space), "--warehouse", str(warehouse)],
+                env=_environment(), stdout=log, stderr=log, cwd=ROOT, timeout=TIMEOUT, check=False,
+            ).returncode  # fmt: skip
+        timer.cancel()
+    return code, len(killed)
+
+
+def _kill_one(workers: list["subprocess.Popen[bytes]"]) -> list[int]:
+    """Kill -9 the first executor that is found among the workers' children."""
+    for worker in workers:
+        for child in psutil.Process(worker.pid).children(recursive=True):
+            if any("CoarseGrainedExecutorBackend" in word for word in child.cmdline()):
+                child.kill()
+                return [child.pid]
+    return []
+
+
+@contextmanager
+def _cluster(folder: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
+    port = _free_port()
+    master = f"spark://{_HOST}:{port}"
+    with (folder / "standalone.log").open("ab") as log:
+
+        def start(role: str, *arguments: object) -> "subprocess.Popen[bytes]":
+            words = [_HOME / "bin" / "spark-class", f"org.apache.spark.deploy.{role}", "--host", _HOST, *arguments]
+            return subprocess.Popen([str(word) for word in words], env=_environment(), stdout=log, stderr=log)
+
+        started = [start("master.Master", "--port", port, "--webui-port", _free_port())]
+        try:
+            _wait_for(port)
+            for number in range(2):
+                place = ("--webui-port", _free_port(), "--work-dir", folder / f"work-{number}")
+                started.append(start("worker.Worker", "--cores", 1, "--memory", "1g", *place, master))
+            yield master, started[1:]
+        finally:
+            for process in reversed(started):
+                process.terminate()
+            for process in started:
+                process.wait()
+
+
+def _environment() -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if key not in ("SPARK_HOME", "SPARK_ENV_LOADED")}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": _HOST}
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind((_HOST, 0))
+        return int(found.getsockname()[1])
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(120):
+        with socket.socket() as probe:
+            if probe.connect_ex((_HOST, port)) == 0:
+                return
+        time.sleep(0.5)
+    raise TimeoutError(f"nothing listens on port {port}")

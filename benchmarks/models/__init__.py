@@ -1,0 +1,1 @@
+"""Lattice, the ten models that it is measured against, LightGBM and separate models, on the same rows."""

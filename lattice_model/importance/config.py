@@ -1,0 +1,17 @@
+"""How importance is measured."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ImportanceConfig(BaseModel):
+    """What the numbers depend on besides the model and the rows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    repeats: Annotated[int, Field(ge=1)] = 3
+    """Permutations of each feature, at most."""
+    seed: int = 1
+    negligible: Annotated[float, Field(ge=0.0)] = 1e-4
+    """A feature whose importance is surely smaller for every task (by three standard errors) is permuted no more."""

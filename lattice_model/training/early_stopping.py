@@ -1,0 +1,80 @@
+"""Ends a run where the validation rows say that it gets no better, and keeps its best weights."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from lattice_model.evaluation.evaluate import evaluate
+from lattice_model.evaluation.metrics import entropy
+from lattice_model.evaluation.predictions import predict
+from lattice_model.evaluation.results import PortfolioMetrics
+from lattice_model.loading.rows import Loaded
+from lattice_model.network.model import Model
+from lattice_model.training.config import EarlyStopping
+from lattice_model.training.log import ValidationPoint
+from lattice_model.training.state import Tree
+from schemas.manifest import TrainingManifest
+
+
+class Stopper:
+    """Evaluates a network, and remembers the best of it."""
+
+    def __init__(self, config: EarlyStopping, manifest: TrainingManifest, device: torch.device) -> None:
+        self.history: list[ValidationPoint] = []
+        self.weights: dict[str, Tensor] = {}
+        """Of the best evaluation."""
+        self._config = config
+        self._manifest = manifest
+        self._device = device
+
+    def due(self, step: int, steps: int) -> bool:
+        """Whether a step (from 1) of a run of ``steps`` is followed by an evaluation."""
+        return step % self._config.every == 0 or step == steps
+
+    @property
+    def stops(self) -> bool:
+        """Whether the last ``patience`` evaluations were no better than the best."""
+        best = max((number for number, point in enumerate(self.history) if point.best), default=0)
+        return len(self.history) - 1 - best >= self._config.patience
+
+    def evaluate(self, network: Model, batches: Iterable[Loaded], step: int) -> ValidationPoint:
+        """Evaluate the network on the validation rows after a step."""
+        predictions = predict(network, batches, self._manifest, self._device)
+        portfolios = evaluate(predictions, model="", split=self._config.split).slices[0].portfolios
+        normalized_entropy, auc = weighted_means(portfolios)
+        point = ValidationPoint(step=step, normalized_entropy=normalized_entropy, auc=auc, best=False)
+        if all(self._worth(point) > self._worth(before) for before in self.history):
+            point = point.model_copy(update={"best": True})
+            self.weights = {name: tensor.cpu().clone() for name, tensor in network.state_dict().items()}
+        self.history.append(point)
+        return point
+
+    def state(self) -> Tree:
+        """What the next evaluation depends on."""
+        return {"history": [point.model_dump() for point in self.history], "weights": self.weights}
+
+    def restore(self, state: Tree) -> None:
+        """Go on from where ``state`` was asked for."""
+        self.history = [ValidationPoint.model_validate(point) for point in state["history"]]
+        self.weights = state["weights"]
+
+    def _worth(self, point: ValidationPoint) -> float:
+        value = getattr(point, self._config.metric)
+        if value is None:
+            return -math.inf
+        return float(value if self._config.metric == "auc" else -value)
+
+
+def weighted_means(portfolios: Sequence[PortfolioMetrics]) -> tuple[float | None, float | None]:
+    """Normalized entropy of all labels together, each portfolio's against its own base rate, and the mean AUC.
+
+    Both by rows, so that a small portfolio's luck counts little.
+    """
+    known = [part for part in portfolios if part.rows and part.bce is not None and part.base_rate is not None]
+    base = sum(part.rows * entropy(part.base_rate or 0.0) for part in known)
+    loss = sum(part.rows * (part.bce or 0.0) for part in known)
+    ranked = [(part.rows, part.auc) for part in portfolios if part.auc is not None]
+    rows = sum(count for count, _ in ranked)
+    return loss / base if base else None, sum(count * auc for count, auc in ranked) / rows if rows else None

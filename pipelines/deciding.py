@@ -1,0 +1,182 @@
+"""From importances and the user's wishes to a decision about every feature, with its reason (3.2.2).
+
+Shapes: F candidate features, N tasks, R resamples.
+"""
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.frontiers import Floats, Ints
+from pipelines.importances import Importances
+from pipelines.pareto import ParetoSelection
+from pipelines.selection import Criterion, comparison_axes, select
+from schemas.errors import LatticeError
+from schemas.narrowing import Candidate
+from schemas.selection import Decision, Reason
+
+COMPUTE, STORAGE, COVERAGE = "cost.compute", "cost.storage", "coverage"
+CRITERIA = (COMPUTE, STORAGE, COVERAGE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the user asks of a selection."""
+
+    target: int
+    seed: int = 0
+    z: float | None = 2.0
+    """How many standard errors are noise; None takes importances as exact."""
+    criteria: tuple[str, ...] = ()
+    """Of ``CRITERIA``."""
+    must: tuple[str, ...] = ()
+    must_not: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Choice:
+    """What ``choose`` found."""
+
+    selection: ParetoSelection
+    decisions: tuple[Decision, ...]
+    """In the order of the candidates."""
+    chosen: frozenset[str]
+
+
+def choose(found: Importances, wishes: Wishes, coverage: Mapping[str, float], pinned: Collection[str] = ()) -> Choice:
+    """Choose features by Pareto frontiers, and say of every candidate why it was chosen or not.
+
+    Args:
+        coverage: the share of rows in which a number is known, by feature; ids and sequences count as always known.
+        pinned: what live models read.
+
+    Raises:
+        LatticeError: a wish names what is not there, or wishes contradict each other.
+    """
+    _check_names("--must", wishes.must, found.names)
+    _check_names("--must-not", wishes.must_not, found.names)
+    if both := [name for name in wishes.must if name in wishes.must_not]:
+        raise LatticeError("--must, --must-not", f"'{both[0]}' is in both.", "Take it from one of them.")
+    selection = _select(found.means, found, wishes, coverage)
+    chosen = frozenset(found.names[feature] for feature in selection.features)
+    errors_FN, z = _noise(found, wishes)
+    useful = comparison_axes(found.means, standard_errors=errors_FN, z=z).useful
+    reasons = _reasons(found, wishes, selection, set(useful.tolist()))
+    position = {feature: place for place, feature in enumerate(selection.features.tolist(), 1)}
+    decisions = tuple(
+        Decision(
+            feature=candidate.name,
+            kind=candidate.kind,
+            chosen=candidate.name in chosen,
+            position=position.get(feature),
+            frontier=int(selection.frontier_of[feature]),
+            reason=reasons[feature],
+            pinned=candidate.name in pinned and candidate.name not in chosen,
+        )
+        for feature, candidate in enumerate(found.candidates)
+    )
+    return Choice(selection=selection, decisions=decisions, chosen=chosen)
+
+
+def in_order(found: Importances, wishes: Wishes, coverage: Mapping[str, float]) -> Ints:
+    """What ``choose`` would choose, one after the other, if the target were every feature.
+
+    What it does choose is the beginning of that.
+    """
+    return _select(found.means, found, replace(wishes, target=len(found.candidates)), coverage).features
+
+
+def resamples_for(found: Importances) -> int:
+    """As many as comparing every two features allows in about a minute on one core: 4 to 200."""
+    useful = int((found.means > 0).any(1).sum())
+    return min(200, max(4, 500_000_000 // max(1, useful**2 * len(found.tasks))))
+
+
+def chosen_share(found: Importances, wishes: Wishes, coverage: Mapping[str, float], resamples: int) -> Floats:
+    """(F,) In which share of resamples each feature is chosen.
+
+    Each draws every importance anew from a normal distribution with its mean and standard error, and chooses with the
+    same wishes and seed: what changes is noise alone.
+    """
+    random = np.random.default_rng(wishes.seed)
+    count = np.zeros(len(found.candidates))
+    for _ in range(resamples):
+        drawn_FN = random.normal(found.means, found.standard_errors)
+        count[_select(drawn_FN, found, wishes, coverage).features] += 1
+    return count / max(resamples, 1)
+
+
+def _select(means_FN: Floats, found: Importances, wishes: Wishes, coverage: Mapping[str, float]) -> ParetoSelection:
+    place = {name: feature for feature, name in enumerate(found.names)}
+    errors_FN, z = _noise(found, wishes)
+    return select(
+        means_FN,
+        wishes.target,
+        wishes.seed,
+        standard_errors=errors_FN,
+        z=z,
+        criteria=[_criterion(name, found.candidates, coverage) for name in wishes.criteria],
+        must=[place[name] for name in dict.fromkeys(wishes.must)],
+        must_not=[place[name] for name in dict.fromkeys(wishes.must_not)],
+    )
+
+
+def _noise(found: Importances, wishes: Wishes) -> tuple[Floats | None, float]:
+    """The standard errors and how many of them are noise."""
+    return (None, 0.0) if wishes.z is None else (found.standard_errors, wishes.z)
+
+
+def _criterion(name: str, candidates: Sequence[Candidate], coverage: Mapping[str, float]) -> Criterion:
+    """One axis beside the importances.
+
+    Raises:
+        LatticeError: there is none of that name, or no feature has it.
+    """
+    if name not in CRITERIA:
+        raise LatticeError("--criterion", f"There is no criterion '{name}'.", f"Known: {', '.join(CRITERIA)}.")
+    if name == COVERAGE:
+        if not coverage:
+            raise LatticeError("--criterion coverage", "No feature's coverage is known.", "Run `lattice build` first.")
+        return Criterion(name=name, values=[coverage.get(c.name, 1.0) for c in candidates], lower_is_better=False)
+    costs = [c.cost.compute if name == COMPUTE else c.cost.storage for c in candidates]
+    if not any(costs):
+        problem, part = "No feature of the space declares this cost.", name.removeprefix("cost.")
+        raise LatticeError(f"--criterion {name}", problem, f"Give features `cost: {{{part}: ...}}` in the space file.")
+    return Criterion(name=name, values=costs, lower_is_better=True)
+
+
+def _reasons(found: Importances, wishes: Wishes, selection: ParetoSelection, useful: set[int]) -> list[Reason]:
+    chosen = set(selection.features.tolist())
+    decided = {*wishes.must, *wishes.must_not}
+    competing = np.array([name not in decided for name in found.names], dtype=bool)
+    split = _partly(selection.frontier_of, competing, chosen)
+
+    def reason(feature: int, name: str) -> Reason:
+        if name in decided:
+            return "must" if name in wishes.must else "must_not"
+        if not found.measured[feature]:
+            return "unmeasured"
+        if feature not in useful:
+            return "noise"
+        return "fill" if int(selection.frontier_of[feature]) in split else "frontier"
+
+    return [reason(feature, name) for feature, name in enumerate(found.names)]
+
+
+def _partly(frontier_of: Ints, competing: NDArray[np.bool_], chosen: set[int]) -> set[int]:
+    """The frontiers of which a part was chosen."""
+    taken = np.isin(np.arange(len(frontier_of)), list(chosen))
+    inside, outside = (set(frontier_of[competing & part].tolist()) for part in (taken, ~taken))
+    return (inside & outside) - {0}
+
+
+def _check_names(option: str, names: Iterable[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=8, cutoff=0.4)
+            raise LatticeError(
+                option, f"The space has no feature '{name}'.", f"Close to it: {', '.join(near) or 'none'}."
+            )
