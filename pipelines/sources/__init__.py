@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from pipelines.sources import complete_journey, files
+from pipelines.sources import complete_journey, files, kuaivideo
 from pipelines.sources.base import SourceTables
 from pipelines.sources.identity import RawFile, files_identity, raw_files
 from pipelines.sources.opening import resolve
@@ -20,6 +20,7 @@ from schemas.space import ModelSpace
 _SOURCES: dict[str, Callable[[SparkSession, ModelSpace, Path, Span], SourceTables]] = {
     "complete_journey": complete_journey.read,
     "files": files.read,
+    "kuaivideo": kuaivideo.read,
 }
 
 
@@ -56,4 +57,6 @@ def source_files(space: ModelSpace, folder: Path) -> list[RawFile]:
     paths = [resolve(file.path, folder) for file in declared if file is not None]
     if space.source.kind == "complete_journey":
         paths.append(complete_journey.data_path(space, folder))
+    if space.source.kind == "kuaivideo":
+        paths.append(kuaivideo.data_path(space, folder))
     return raw_files(paths)
