@@ -123,7 +123,7 @@ def test_a_killed_run_goes_on_where_it_stood(tmp_path: Path, capfd: pytest.Captu
     place = Place(tmp_path)
     command = (
         Path(sys.executable).with_name("python"), "-m", "jobs.cli", "importance", "--space", place.space,
-        "--warehouse", place.warehouse, "--model", "b", "--repeats", "60", "--negligible", "0", "--json",
+        "--warehouse", place.warehouse, "--model", "b", "--repeats", "20", "--negligible", "0", "--json",
     )  # fmt: skip
     environment = {**os.environ, "LATTICE_MASTER": "local[1]", "LATTICE_DRIVER_MEMORY": "1g"}
     arguments = [str(part) for part in command]
