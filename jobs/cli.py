@@ -30,7 +30,7 @@ COMMANDS = {
     "evaluate": ("Models", "jobs.evaluate", "evaluate"),
     "models": ("Models", "jobs.registry", "models"),
     "importance": ("Models", "jobs.importance", "importance"),
-    "select": ("Models", "jobs.select", "select"),
+    "select": ("Models", "jobs.selection", "select"),
     "export": ("Models", "jobs.export", "export"),
     "score": ("Models", "jobs.score", "score"),
     "report": ("Models", "jobs.report", "report"),

@@ -1,8 +1,11 @@
 """The command line: every command explains itself with examples, and a script takes the same options."""
 
 import json
+import sys
 from importlib import import_module
+from importlib.resources import files
 from inspect import getsource
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -40,3 +43,10 @@ def test_the_job_of_a_command_is_a_script(name: str) -> None:
     assert callable(getattr(job, function))
     source = getsource(job)
     assert f"options.script({function})" in source
+
+
+def test_no_job_hides_a_module_of_pythons() -> None:
+    # A script's own folder comes first where modules are looked for.
+    names = {path.stem for path in Path(str(files("jobs"))).glob("*.py")}
+    assert "ingest" in names
+    assert not names & sys.stdlib_module_names

@@ -19,7 +19,7 @@ from jobs.model_config import ModelConfig
 from jobs.models import current_manifest, live_manifests
 from jobs.nightly import run_night
 from jobs.plan import plan_of
-from jobs.select import select
+from jobs.selection import select
 from jobs.stages import run_stages
 from jobs.target import Target
 from jobs.train import train_model
