@@ -1,11 +1,15 @@
-"""One Spark session for all tests."""
+"""One Spark session for all tests, and no test that a busy machine fails."""
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from pyspark.sql import SparkSession
 
 from pipelines.session import spark_session
+
+hypothesis.settings.register_profile("lattice", deadline=None)
+hypothesis.settings.load_profile("lattice")
 
 
 @pytest.fixture(scope="session")
