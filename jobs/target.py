@@ -79,7 +79,7 @@ class Target:
     def tables(self) -> list[str]:
         """Every table that a build or a night publishes, what is made of others after them."""
         of_space = [self.space_table(name) for name in ("impressions", "late_impressions", "feedback")]
-        of_group = [self.group_table(name) for name in _OF_GROUP]
+        of_group = [self.group_table(name) for name in _OF_GROUP if name != "pool" or self.pool]
         return [*self.attribute_tables.values(), *self.event_tables.values(), *of_space, *of_group]
 
     @property
