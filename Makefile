@@ -66,8 +66,8 @@ layers: $(STAMP) ## import-linter: which package may import which
 images: $(STAMP) ## hadolint: the Dockerfiles
 	$(BIN)/hadolint docker/Dockerfile*
 
-unit: $(STAMP) ## pytest; ARGS passes options, for example make unit ARGS='-k zipper'
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest $(ARGS)
+unit: $(STAMP) ## pytest in two processes; ARGS passes options, for example make unit ARGS='-n 0 -k zipper'
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 schedule: $(STAMP) ## Check docker/schedule with systemd and, in an environment of its own, Airflow
 	systemd-analyze verify --man=no docker/schedule/lattice-nightly.timer

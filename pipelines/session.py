@@ -29,7 +29,12 @@ _SMALL_MACHINE = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "localhost",
     "spark.driver.bindAddress": "127.0.0.1",
-    "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}",
+    "spark.driver.extraJavaOptions": " ".join(
+        [
+            f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}",
+            os.environ.get("LATTICE_JAVA_OPTIONS", ""),
+        ]
+    ).strip(),
     "spark.ui.showConsoleProgress": "false",
     # A table of this size, once written, is sent to every task rather than shuffled with the one that it meets. In
     # memory it is several times as large as its files: without the factor 31 M keys, 60 MB of them, filled the heap.

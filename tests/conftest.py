@@ -1,5 +1,6 @@
 """One Spark session for all tests, and no test that a busy machine fails."""
 
+import os
 from collections.abc import Iterator
 
 import hypothesis
@@ -7,6 +8,11 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipelines.session import spark_session
+
+# A test's queries run once: what the optimizing compiler of the JVM takes is never paid back (a third of a tiny build).
+os.environ.setdefault("LATTICE_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+# Two workers of pytest share the cores; threads that wait for each other would take more than they give.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 hypothesis.settings.register_profile("lattice", deadline=None)
 hypothesis.settings.load_profile("lattice")
