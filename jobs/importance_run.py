@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from rich.console import Console
 
 from jobs.importance_pieces import Pieces
+from jobs.models import check_repeatable
 from jobs.target import Target, code_fingerprint, fingerprint
 from lattice_model.importance.config import ImportanceConfig
 from lattice_model.importance.features import features_of
@@ -102,6 +103,7 @@ def _staged_rows(
     except OSError:  # not drawn yet
         pass
     evaluation = manifest.tables["evaluation"]
+    check_repeatable(evaluation)
     drawn = validation_rows(
         read_delta(spark, evaluation.uri, evaluation.version), request.rows, request.config.seed
     ).repartition(file_count(request.rows), "impression_id")

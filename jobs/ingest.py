@@ -7,6 +7,7 @@ from pyspark.sql import DataFrame
 from jobs import options
 from jobs.context import Context
 from jobs.stages import Stage, stage_command
+from jobs.suppression import keep_out
 from jobs.target import Target
 from pipelines.ingestion import all_feedback, all_impressions, check_feedback_follows
 from pipelines.late import late_impressions, on_time
@@ -19,12 +20,12 @@ from schemas.expectations import attributes_suite, events_suite, feedback_suite,
 
 def _work(context: Context) -> None:
     target, space = context.target, context.target.space
-    tables = read_source(context.spark, space, target.folder, _lacking(context))
+    tables = keep_out(read_source(context.spark, space, target.folder, _lacking(context)), context.spark, target)
     if target.sample is not None:
         tables = sample_tables(tables, target.sample)
     for name, uri in target.attribute_tables.items():
         key, facts = space.attributes[name].key, tables.attributes[name]
-        if not (context.grow and _unchanged(context, uri, facts)):
+        if not (context.grow and not context.anew and _unchanged(context, uri, facts)):
             context.replace(facts, uri, attributes_suite(key), [key])
     for name, uri in target.event_tables.items():
         keys = ["user_id", "item_id", "event_time"]

@@ -19,6 +19,7 @@ from jobs.export import exported
 from jobs.models import find_model
 from jobs.progress import watched
 from jobs.spark_errors import explained
+from jobs.suppression import keep_out_of
 from jobs.target import Target, fingerprint
 from lattice_model.export.archive import Export
 from lattice_model.export.archive import read as read_export
@@ -69,7 +70,7 @@ def _requested(spark: SparkSession, target: Target, path: str) -> tuple[DataFram
         for tables in (target.event_tables, target.attribute_tables)
         for name, uri in tables.items()
     }
-    requests = read_requests(spark, path, target.space, target.group)
+    requests = keep_out_of(read_requests(spark, path, target.space, target.group), target)
     events = {name: read(spark, read_tables[name]) for name in target.event_tables}
     attributes = {name: read(spark, read_tables[name]) for name in target.attribute_tables}
     made_of = " ".join(f"{table.uri} {table.version}" for table in read_tables.values())

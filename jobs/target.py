@@ -22,6 +22,8 @@ from schemas.selection import Selection
 from schemas.space import Declared, ModelSpace, Sample
 from schemas.space_file import load_space, shipped_spaces
 
+REMEMBERED = {"unified": "past", "pool": "past_pool"}
+"""A table -> the one beside it of what its features remember of the past."""
 _OF_GROUP = ("unified", "pool", "outcomes", "zipped", "late_feedback", "evaluation", "training")
 
 
@@ -106,6 +108,21 @@ class Target:
     def quarantine(self) -> str:
         """Where the space's bad rows are kept apart."""
         return self.space_table("quarantine")
+
+    @property
+    def forgotten(self) -> str:
+        """The list of forgotten users, by keyed hash (a Delta table)."""
+        return self.space_table("forgotten")
+
+    @property
+    def forgetting_request(self) -> str:
+        """The file of a request to forget users, while that is under way."""
+        return self.space_table("forgetting.run")
+
+    @property
+    def forgetting_records(self) -> str:
+        """The folder of the records of requests to forget users."""
+        return self.space_table("forgetting")
 
     @property
     def event_tables(self) -> dict[str, str]:
