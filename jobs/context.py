@@ -202,7 +202,7 @@ class Context:
             run=self.run.id,
             through=self.through,
             rows=made.rows,
-            outcomes=admission.outcomes if admission else self.outcomes.get(uri, ()),
+            outcomes=(*(admission.outcomes if admission else ()), *self.outcomes.get(uri, ())),
             quarantined=made.quarantined,
             measures=self.measures.get(uri, ()),
         )

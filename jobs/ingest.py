@@ -9,7 +9,7 @@ from jobs.context import Context
 from jobs.stages import Stage, stage_command
 from jobs.suppression import keep_out
 from jobs.target import Target
-from pipelines.ingestion import all_feedback, all_impressions, check_feedback_follows
+from pipelines.ingestion import all_feedback, all_impressions, check_feedback_follows, check_known
 from pipelines.late import late_impressions, on_time
 from pipelines.sampling import sample_tables
 from pipelines.sources import read_source
@@ -26,14 +26,21 @@ def _work(context: Context) -> None:
     for name, uri in target.attribute_tables.items():
         key, facts = space.attributes[name].key, tables.attributes[name]
         if not (context.grow and not context.anew and _unchanged(context, uri, facts)):
-            context.replace(facts, uri, attributes_suite(key), [key])
+            context.replace(facts, uri, attributes_suite(space, name), [key])
     for name, uri in target.event_tables.items():
         keys = ["user_id", "item_id", "event_time"]
-        context.publish(_arriving(tables.events[name]), uri, events_suite(), keys, raw=True)
+        context.publish(_arriving(tables.events[name]), uri, events_suite(space, name), keys, raw=True)
     shown = all_impressions(tables.impressions, space)
     keys = ["domain", "source_key", "user_id", "item_id", "impression_time"]
     suite = impressions_suite(space)
-    context.publish(_arriving(shown.where(on_time(shown))), target.space_table("impressions"), suite, keys, raw=True)
+    uri = target.space_table("impressions")
+
+    def known(added: DataFrame) -> None:
+        """Look for users and items that tables of attributes know nothing of, where the space file sets a limit."""
+        facts = {name: context.read(target.attribute_tables[name]) for name in space.quality.lacking}
+        context.outcomes[uri] = tuple(check_known(added, name, table, space) for name, table in facts.items())
+
+    context.publish(_arriving(shown.where(on_time(shown))), uri, suite, keys, also=known, raw=True)
     late = late_impressions(shown.limit(0) if tables.on_time else shown)
     context.publish(
         lambda span: [] if tables.on_time and span.start is not None else late.where(span.holds("arrival_time")),

@@ -206,6 +206,7 @@ class Target:
             self.space.model_dump_json(by_alias=True, exclude={"quality"}),
             self.sample.model_dump_json() if self.sample else "",
             *keyed,
+            *filter(None, [self.space.quality.of_rows]),
         )
 
     @cached_property
