@@ -109,8 +109,8 @@ def check_known(added: DataFrame, name: str, facts: DataFrame, space: ModelSpace
     if strange > most * total:
         raise LatticeError(
             "table 'impressions'",
-            f"{failure} in {strange:,} of {total:,} rows; quality.lacking of the space file allows a share of {most:g}, "
-            f"so nothing was published:\n    for example {key}={example}",
+            f"{failure} in {strange:,} of {total:,} rows; quality.lacking of the space file allows a share of "
+            f"{most:g}, so nothing was published:\n    for example {key}={example}",
             f"Add what is lacking to attributes.{name}, or raise the share.",
         )
     why = f"features made of attributes.{name} are unknown there"
