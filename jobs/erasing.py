@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from jobs.forgetting import records, space_tables
 from jobs.logs import say
 from jobs.target import Target
-from pipelines.tables import latest_version, published, removed, vacuum, write_checkpoint
+from pipelines.tables import published, removed, vacuum, write_checkpoint
 from pipelines.warehouse import list_files, remove, write_text
 
 
@@ -31,10 +31,10 @@ def erase(target: Target, days: int, pinned: Mapping[str, Collection[int]]) -> i
         if not removal.is_due(days, now):
             waiting = True
             continue
-        found, latest = published(uri), latest_version(uri)
-        needed = {removal.version, latest if found is None else found.version}
-        needed |= kept_pins(uri, pinned.get(uri, ()), days)
-        deleted += vacuum(uri, {version for version in needed if version is not None}, days, full=True)
+        found = published(uri)
+        needed = kept_pins(uri, pinned.get(uri, ()), days)
+        needed |= {found.version} if found is not None else set()
+        deleted += vacuum(uri, needed, days, full=True)
         write_checkpoint(uri, removal.version)
         for file in earlier:
             remove(file)

@@ -340,7 +340,7 @@ def vacuum(uri: str, keep: Collection[int], days: int, full: bool = False) -> in
             retention_hours=24 * days,
             dry_run=False,
             enforce_retention_duration=False,
-            keep_versions=sorted(keep),
+            keep_versions=sorted(keep) or None,
             full=full,
         )
     )
