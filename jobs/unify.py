@@ -45,7 +45,9 @@ def _with_features(context: Context, members: DataFrame, space: ModelSpace, uri:
 
     def remember(known: DataFrame, span: Span) -> DataFrame:
         """Write what the features remember at the end of a span, beside the table, to be pinned by it."""
-        pins[past_name] = write(remembered(known, space, span), place, append=False, note=context.fingerprint)
+        pins[past_name] = write(
+            remembered(known, space, span), place, append=False, note=f"run={context.run.id} {context.fingerprint}"
+        )
         return read_delta(context.spark, place, pins[past_name])
 
     def rows(span: Span) -> Iterator[DataFrame]:
