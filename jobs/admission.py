@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from pipelines.quarantine import REASON, judged, kept_apart, repeated
 from pipelines.tables import exists, read_delta, replace_where
-from schemas.expectations import Expectation
+from schemas.expectations import OF_TABLES, Expectation
 from schemas.quality import Outcome
 
 
@@ -61,7 +61,7 @@ class Admission:
         if not failed:
             self._forget(candidate.sparkSession)
             return None
-        if any(e.kind == "not_empty" for e in failed):
+        if any(e.kind in OF_TABLES for e in failed):
             raise refusal(self.table, self.suite, problems)
         found = judged(candidate, failed, self.known)
         total, bad = found.agg(F.count(F.lit(1)), F.count(REASON)).collect()[0]

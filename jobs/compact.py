@@ -6,6 +6,7 @@ import typer
 
 from jobs import options
 from jobs.build import STAGES
+from jobs.erasing import erase, kept_pins
 from jobs.logs import say
 from jobs.runs import running
 from jobs.target import Target
@@ -26,7 +27,8 @@ def compact(
 ) -> None:
     """Merge small files of every table, and delete files that neither a published version nor a manifest needs.
 
-    A version that a manifest pins can be read for as long as that manifest lies in the warehouse.
+    A version that a manifest pins can be read for as long as that manifest lies in the warehouse, unless it holds
+    forgotten users (`lattice forget`): of them nothing is left.
 
     Examples:
 
@@ -53,15 +55,16 @@ def _compact(target: Target, keep_days: int, run: str) -> None:
             _move_manifest(target, before[training], merged)
 
     after = {uri: merge(table, move_manifest, run) for uri, table in before.items()}
-    pinned = _pinned(target)
+    pinned = pinned_versions(target)
     for uri, table in after.items():
-        removed = vacuum(uri, {table.version, *pinned.get(uri, ())}, keep_days)
+        removed = vacuum(uri, {table.version, *kept_pins(uri, pinned.get(uri, ()), keep_days)}, keep_days)
         name = uri.rsplit("/", 1)[-1]
         merged = "merged" if table.version != before[uri].version else "as it was"
         line = f"  {name:<24} version {table.version:<4} {merged:<10} {removed:>6} files deleted"
         say(line, table=name, version=table.version, deleted=removed)
         for beside, version in table.pins.items():
             vacuum(join_uri(uri.rsplit("/", 1)[0], beside), {version}, keep_days)
+    erase(target, keep_days, pinned)
 
 
 def _move_manifest(target: Target, before: Published, after: Published) -> None:
@@ -72,7 +75,7 @@ def _move_manifest(target: Target, before: Published, after: Published) -> None:
     write_text(target.manifest_uri(after.version), moved.model_dump_json(indent=1))
 
 
-def _pinned(target: Target) -> dict[str, set[int]]:
+def pinned_versions(target: Target) -> dict[str, set[int]]:
     """The versions that manifests of the space's groups pin, by table."""
     found: dict[str, set[int]] = {}
     for group in target.space.groups:

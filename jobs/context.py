@@ -44,6 +44,8 @@ class Context:
     fingerprint: str
     through: datetime
     grow: bool = False
+    anew: bool = False
+    """Make anew what grows: everything up to the instant, of which a table may well have nothing yet."""
     outcomes: dict[str, tuple[Outcome, ...]] = field(default_factory=dict)
     """By table (URI), how the expectations of what it gained turned out."""
     measures: dict[str, tuple[Measure, ...]] = field(default_factory=dict)
@@ -67,7 +69,7 @@ class Context:
 
         ``one_form``: all its rows must have been made under one space file.
         """
-        found = published(uri) if self.grow else None
+        found = published(uri) if self.grow and not self.anew else None
         if found is None or (one_form and found.plan != self.target.table_plan(uri)):
             return Span(None, self.through)
         through = grows(found, self.target)
@@ -200,7 +202,7 @@ class Context:
             run=self.run.id,
             through=self.through,
             rows=made.rows,
-            outcomes=admission.outcomes if admission else self.outcomes.get(uri, ()),
+            outcomes=(*(admission.outcomes if admission else ()), *self.outcomes.get(uri, ())),
             quarantined=made.quarantined,
             measures=self.measures.get(uri, ()),
         )
@@ -229,13 +231,18 @@ def grows(table: Published, target: Target) -> datetime:
         )
     now = target.plans_made[wanted]
     if (before.chosen, before.pinned) != (now.chosen, now.pinned):
-        chosen = target.selection
-        effective = f"selection {chosen.version}" if chosen else "no selection: every feature is used"
-        raise LatticeError(
-            table.uri,
-            f"The table was built with another selection of features (effective now: {effective}), so no night can be "
-            "added to it.",
-            "Build it anew with `lattice build`.",
-        )
+        raise other_selection(table, target)
     check_evolution(before.space, target.space, target.group, table.through)
     return table.through
+
+
+def other_selection(table: Published, target: Target) -> LatticeError:
+    """That a table was built with other features than those that are effective now."""
+    chosen = target.selection
+    effective = f"selection {chosen.version}" if chosen else "no selection: every feature is used"
+    return LatticeError(
+        table.uri,
+        f"The table was built with another selection of features (effective now: {effective}), so no night can be "
+        "added to it.",
+        "Build it anew with `lattice build`.",
+    )

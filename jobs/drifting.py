@@ -29,7 +29,7 @@ class DriftWatch:
         Raises:
             LatticeError: a measure changed by more than the space file lets pass.
         """
-        if not self._context.grow:
+        if not self._context.grow or self._context.anew:
             return
         self._profile = profile(rows, self._numbers, self._ids)
         place = self._place(published(self._uri))

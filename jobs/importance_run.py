@@ -1,6 +1,7 @@
 """One run of ``lattice importance``: rows drawn, pieces measured, all of it published at once."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from pyspark.sql import functions as F
 from rich.console import Console
 
 from jobs.importance_pieces import Pieces
+from jobs.models import check_repeatable
+from jobs.runs import Made, running
 from jobs.target import Target, code_fingerprint, fingerprint
 from lattice_model.importance.config import ImportanceConfig
 from lattice_model.importance.features import features_of
@@ -19,7 +22,7 @@ from lattice_model.training.trainer import CHECKPOINT
 from pipelines.importance import PIECE, importance_rows, validation_rows
 from pipelines.layout import PARQUET_OPTIONS, file_count
 from pipelines.tables import Published, delta_files, join_uri, publish, published, read, read_delta, write
-from pipelines.warehouse import locked, remove_folder
+from pipelines.warehouse import remove_folder
 from schemas.errors import LatticeError
 from schemas.importance import KEYS, importance_suite
 from schemas.manifest import TrainingManifest
@@ -70,8 +73,11 @@ def measure_importance(target: Target, spark: SparkSession, folder: Path, reques
     measured = spark.read.schema(PIECE).json([pieces.uri(number) for number in range(pieces.count)])
     version = manifest.tables["evaluation"].version
     rows = importance_rows(measured, run, folder.name, version, datetime.now(UTC)).coalesce(1)
-    with locked(target.warehouse, target.space.name):
-        table = publish(rows, uri, fingerprint=run, check=_check, append=True)
+    with running(target, "importance") as held:
+        started, before = time.time(), published(uri)
+        table = publish(rows, uri, fingerprint=run, check=_check, append=True, run=held.id)
+        added = table.rows - (before.rows if before else 0)
+        held.made.append(Made(table=table, rows=added, started=started, ended=time.time(), stage="importance"))
     remove_folder(staging)
     made = _rows_of(spark, table, run)
     assert made is not None  # the suite wants rows
@@ -102,6 +108,7 @@ def _staged_rows(
     except OSError:  # not drawn yet
         pass
     evaluation = manifest.tables["evaluation"]
+    check_repeatable(evaluation)
     drawn = validation_rows(
         read_delta(spark, evaluation.uri, evaluation.version), request.rows, request.config.seed
     ).repartition(file_count(request.rows), "impression_id")

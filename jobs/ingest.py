@@ -7,8 +7,9 @@ from pyspark.sql import DataFrame
 from jobs import options
 from jobs.context import Context
 from jobs.stages import Stage, stage_command
+from jobs.suppression import keep_out
 from jobs.target import Target
-from pipelines.ingestion import all_feedback, all_impressions, check_feedback_follows
+from pipelines.ingestion import all_feedback, all_impressions, check_feedback_follows, check_known
 from pipelines.late import late_impressions, on_time
 from pipelines.sampling import sample_tables
 from pipelines.sources import read_source
@@ -19,20 +20,27 @@ from schemas.expectations import attributes_suite, events_suite, feedback_suite,
 
 def _work(context: Context) -> None:
     target, space = context.target, context.target.space
-    tables = read_source(context.spark, space, target.folder, _lacking(context))
+    tables = keep_out(read_source(context.spark, space, target.folder, _lacking(context)), context.spark, target)
     if target.sample is not None:
         tables = sample_tables(tables, target.sample)
     for name, uri in target.attribute_tables.items():
         key, facts = space.attributes[name].key, tables.attributes[name]
-        if not (context.grow and _unchanged(context, uri, facts)):
-            context.replace(facts, uri, attributes_suite(key), [key])
+        if not (context.grow and not context.anew and _unchanged(context, uri, facts)):
+            context.replace(facts, uri, attributes_suite(space, name), [key])
     for name, uri in target.event_tables.items():
         keys = ["user_id", "item_id", "event_time"]
-        context.publish(_arriving(tables.events[name]), uri, events_suite(), keys, raw=True)
+        context.publish(_arriving(tables.events[name]), uri, events_suite(space, name), keys, raw=True)
     shown = all_impressions(tables.impressions, space)
     keys = ["domain", "source_key", "user_id", "item_id", "impression_time"]
     suite = impressions_suite(space)
-    context.publish(_arriving(shown.where(on_time(shown))), target.space_table("impressions"), suite, keys, raw=True)
+    uri = target.space_table("impressions")
+
+    def known(added: DataFrame) -> None:
+        """Look for users and items that tables of attributes know nothing of, where the space file sets a limit."""
+        facts = {name: context.read(target.attribute_tables[name]) for name in space.quality.lacking}
+        context.outcomes[uri] = tuple(check_known(added, name, table, space) for name, table in facts.items())
+
+    context.publish(_arriving(shown.where(on_time(shown))), uri, suite, keys, also=known, raw=True)
     late = late_impressions(shown.limit(0) if tables.on_time else shown)
     context.publish(
         lambda span: [] if tables.on_time and span.start is not None else late.where(span.holds("arrival_time")),

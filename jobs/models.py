@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from jobs.target import Target
 from lattice_model.training.checkpoint import read_manifest
 from lattice_model.training.trainer import CHECKPOINT, LOG
-from pipelines.tables import Published, files, require
+from pipelines.tables import Published, files, removed, require
 from pipelines.warehouse import read_text
 from schemas.errors import LatticeError
 from schemas.manifest import PinnedTable, Split, TrainingManifest
@@ -32,8 +32,31 @@ def available_until(target: Target, limit: datetime) -> datetime:
     return limit if through is None else min(through, limit)
 
 
+def is_repeatable(table: PinnedTable) -> bool:
+    """Whether the version that a manifest pins is still what it was: none of its users were forgotten since."""
+    removal = removed(table.uri)
+    return removal is None or table.version >= removal.version
+
+
+def check_repeatable(table: PinnedTable) -> None:
+    """Raise LatticeError where the version that a manifest pins held users who were forgotten since."""
+    removal = removed(table.uri)
+    if removal is not None and not is_repeatable(table):
+        raise LatticeError(
+            f"{table.uri}, version {table.version}",
+            f"Users who were in it have been forgotten since (request {removal.request}), so what was made of it "
+            "cannot be repeated.",
+            "Train anew on the tables as they are now with `lattice train`; a model that is trained serves as before.",
+        )
+
+
 def pinned_files(table: PinnedTable) -> list[str]:
-    """The Parquet files of exactly the version that a manifest pins."""
+    """The Parquet files of exactly the version that a manifest pins.
+
+    Raises:
+        LatticeError: it held users who were forgotten since.
+    """
+    check_repeatable(table)
     return files(Published(uri=table.uri, version=table.version, fingerprint="", rows=table.rows))
 
 

@@ -3,6 +3,7 @@
 from jobs.target import Plan, Target
 from pipelines.tables import join_uri
 from pipelines.warehouse import list_files, read_text, write_text
+from schemas.space import ModelSpace
 
 
 def keep_plan(target: Target) -> None:
@@ -17,6 +18,11 @@ def plan_of(target: Target, plan: str) -> Plan | None:
     """The plan of a fingerprint; None if it is not kept."""
     place = _place(target, plan)
     return Plan.model_validate_json(read_text(place)) if place in list_files(target.plans) else None
+
+
+def plans_kept(target: Target) -> list[ModelSpace]:
+    """Every space file that rows of the space were ever made by."""
+    return [Plan.model_validate_json(read_text(place)).space for place in list_files(target.plans)]
 
 
 def _place(target: Target, plan: str) -> str:

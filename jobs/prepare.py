@@ -92,7 +92,8 @@ def _manifest(context: Context, training: Published) -> TrainingManifest:
 
 def _final_normalisers(context: Context) -> dict[Split, dict[str, Normaliser]]:
     """Of the manifest so far, those that no night changes: the rows that they were fitted on were complete."""
-    before = published(context.target.group_table("training")) if context.grow else None
+    grows = context.grow and not context.anew
+    before = published(context.target.group_table("training")) if grows else None
     if before is None or before.through is None or before.plan != context.target.group_plan:
         return {}
     manifest = TrainingManifest.model_validate_json(read_text(context.target.manifest_uri(before.version)))

@@ -10,12 +10,14 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from jobs import options
-from jobs.models import METRICS, SERVING, find_model, finished_models, read_pointer, set_pointer
+from jobs.models import METRICS, SERVING, find_model, finished_models, is_repeatable, read_pointer, set_pointer
 from jobs.target import Target
 from lattice_model.evaluation.results import MetricsReport
 from lattice_model.training.log import TrainingLog
 from lattice_model.training.trainer import LOG
 from schemas.errors import LatticeError
+
+_READ = ("training", "evaluation")
 
 
 def go_back(target: Target, reason: str | None) -> None:
@@ -50,6 +52,7 @@ def listed(target: Target) -> list[dict[str, object]]:
                 "rows": log.rows,
                 "finished": datetime.fromtimestamp((folder / LOG).stat().st_mtime, UTC).isoformat(timespec="seconds"),
                 "normalized_entropy": metrics.slices[0].means.normalized_entropy if metrics else None,
+                "repeatable": all(is_repeatable(log.tables[name]) for name in _READ if name in log.tables),
                 "serving": serving is not None and serving.model == folder.name,
             }
         )
@@ -97,6 +100,7 @@ def models(
 def _show(rows: list[dict[str, object]], console: Console) -> None:
     shown = Table(
         "", "model", "network", "split", "trained before", Column("rows", justify="right"), "NE", "continues",
+        "repeatable",
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
     )  # fmt: skip
     for row in rows:
@@ -110,6 +114,7 @@ def _show(rows: list[dict[str, object]], console: Console) -> None:
             f"{row['rows']:,}",
             f"{entropy:.4f}" if isinstance(entropy, float) else "",
             str(row["continued"] or ""),
+            "" if row["repeatable"] else "no: users were forgotten",
         )
     console.print(shown)
 

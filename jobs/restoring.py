@@ -69,13 +69,15 @@ def _versions(target: Target, record: RunRecord) -> list[Published]:
             "Give a later run; `lattice status` lists them.",
         )
     found = [published_at(uri, record.published[uri]) for uri in target.tables if uri in record.published]
-    for table in found:
-        if removed(table.uri) != removed(table.uri, table.version + 1):
+    kept_apart = [] if record.quarantine is None else [(target.quarantine, record.quarantine)]
+    for uri, version in [*((table.uri, table.version) for table in found), *kept_apart]:
+        if (removal := removed(uri)) is not None and version < removal.version:
             raise LatticeError(
-                table.uri,
+                uri,
                 f"Since run '{record.id}' users were taken out of it, and going back would bring them back.",
                 "Give a later run.",
             )
+    for table in found:
         folder = table.uri.rsplit("/", 1)[0]
         pinned = [replace(table, uri=join_uri(folder, name), version=at) for name, at in table.pins.items()]
         lost = sum(not file_exists(path) for version in (table, *pinned) for path in files(version))

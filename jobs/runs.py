@@ -92,6 +92,10 @@ def running(target: Target, command: str) -> Iterator[Run]:
             _write(place, run.record("running"))
             clock = time.monotonic()
             finish_rollback(target, run.id)
+            if target.forgetting_request in list_files(target.space_folder):
+                from jobs.forgetting import finish_forgetting  # what it takes to import is rarely needed
+
+                finish_forgetting(target, run.id)
             yield run
             _write(place, run.record("succeeded"))
             seconds = round(time.monotonic() - clock, 1)

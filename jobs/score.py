@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,9 @@ from jobs import options
 from jobs.export import exported
 from jobs.models import find_model
 from jobs.progress import watched
+from jobs.runs import Made, Run, running
 from jobs.spark_errors import explained
+from jobs.suppression import keep_out_of
 from jobs.target import Target, fingerprint
 from lattice_model.export.archive import Export
 from lattice_model.export.archive import read as read_export
@@ -26,14 +29,16 @@ from lattice_model.export.scoring import score as score_batches
 from pipelines.requests import read_requests, request_features
 from pipelines.serving import Scorer, scores
 from pipelines.session import spark_session
-from pipelines.tables import Published, publish, published, read, read_delta, require
+from pipelines.tables import Published, byte_size, publish, published, read, read_delta, require
 from schemas.errors import LatticeError
 from schemas.expectations import scores_suite
 
 console = Console(stderr=True)
 
 
-def publish_scores(spark: SparkSession, rows: DataFrame, export: Export, uri: str, made_of: str) -> Published:
+def publish_scores(
+    spark: SparkSession, rows: DataFrame, export: Export, uri: str, made_of: str, run: str = ""
+) -> Published:
     """Score rows and publish them as a new version of the table at ``uri``; the rows before are no part of it."""
     from pipelines.quality import check  # it takes ten seconds to import
 
@@ -49,6 +54,7 @@ def publish_scores(spark: SparkSession, rows: DataFrame, export: Export, uri: st
         uri,
         fingerprint=fingerprint("score", layout.model, layout.program_sha256, made_of),
         check=checked,
+        run=run,
     )
 
 
@@ -69,7 +75,7 @@ def _requested(spark: SparkSession, target: Target, path: str) -> tuple[DataFram
         for tables in (target.event_tables, target.attribute_tables)
         for name, uri in tables.items()
     }
-    requests = read_requests(spark, path, target.space, target.group)
+    requests = keep_out_of(read_requests(spark, path, target.space, target.group), target)
     events = {name: read(spark, read_tables[name]) for name in target.event_tables}
     attributes = {name: read(spark, read_tables[name]) for name in target.attribute_tables}
     made_of = " ".join(f"{table.uri} {table.version}" for table in read_tables.values())
@@ -83,6 +89,16 @@ def _rows(spark: SparkSession, target: Target, table: str) -> tuple[DataFrame, s
     if found is None:
         return read_delta(spark, uri), uri
     return read(spark, found), f"{uri} {found.version}"
+
+
+@contextmanager
+def _run(target: Target, out: str | None) -> Iterator[Run | None]:
+    """A run, if a table of the warehouse is written: who may only read that can score into a table elsewhere."""
+    if out is None:
+        with running(target, "score") as run:
+            yield run
+    else:
+        yield None
 
 
 def _portfolios(spark: SparkSession, table: Published) -> list[dict[str, object]]:
@@ -147,9 +163,15 @@ def score(
     with explained():
         with console.status("score: starting Spark"):
             spark = spark_session("score")
-        with watched(console, spark, "scores"):
+        with watched(console, spark, "scores"), _run(target, out) as run:
             rows, made_of = _requested(spark, target, requests) if requests else _rows(spark, target, table)
-            made = publish_scores(spark, rows, served, out or target.group_table("scores"), made_of)
+            uri, began = out or target.group_table("scores"), time.time()
+            made = publish_scores(spark, rows, served, uri, made_of, run.id if run else "")
+            if run:
+                size = byte_size(made)
+                run.made.append(
+                    Made(table=made, rows=made.rows, started=began, ended=time.time(), stage="score", bytes=size)
+                )
         portfolios = _portfolios(spark, made)
     seconds = time.monotonic() - started
     console.print(f"score: {made.rows:,} scores of model {layout.model} in {seconds:.1f} s", highlight=False)

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 
 from jobs import options
 from jobs.build import STAGES
+from jobs.forgetting import records as forgetting_records
 from jobs.nightly import night_of
 from jobs.prometheus import exposition, of_runs, of_tables
 from jobs.runs import records
@@ -77,13 +78,20 @@ def status(
     apart = {table: count for (table,), count in value_counts(target.quarantine, "table").items()}
     overdue = [row["table"] for row in rows if row["overdue"]]
     late = {row["table"]: row["rows"] for row in rows if str(row["table"]).startswith("late_")}
-    runs = [run for run in records(target) if run.group == group]
+    runs = [run for run in records(target) if run.group == group or run.command == "forget"]
+    requests = forgetting_records(target)
+    forgotten = {
+        "requests": len(requests),
+        "users": sum(request.users for request in requests),
+        "files_left": sum(request.erased is None and bool(request.tables) for request in requests),
+    }
     last = runs[-_SHOWN_RUNS:]
     if prometheus:
         common = {"space": target.space.name, "group": group}
         write_text(prometheus, exposition([*of_tables(rows, apart, common), *of_runs(last_of_each(runs))]))
     if as_json:
         said = {"expected": due.isoformat(), "overdue": overdue, "late": late, "quarantined": apart, "tables": rows}
+        said["forgotten"] = forgotten
         ended = [{**run.model_dump(mode="json", exclude={"published"}), "seconds": run.seconds} for run in last]
         print(json.dumps({**said, "runs": ended}, indent=2))
     else:
@@ -91,6 +99,9 @@ def status(
         _show_runs(last)
         for table, count in apart.items():
             print(f"In quarantine: {count:,} rows of {table}; see {target.quarantine}")
+        if requests:
+            left = f"; the files of {forgotten['files_left']} requests are still there" * bool(forgotten["files_left"])
+            print(f"Forgotten: {forgotten['users']:,} users in {len(requests):,} requests{left}")
     if overdue:
         sys.exit(OVERDUE)
 

@@ -22,6 +22,8 @@ from schemas.selection import Selection
 from schemas.space import Declared, ModelSpace, Sample
 from schemas.space_file import load_space, shipped_spaces
 
+REMEMBERED = {"unified": "past", "pool": "past_pool"}
+"""A table -> the one beside it of what its features remember of the past."""
 _OF_GROUP = ("unified", "pool", "outcomes", "zipped", "late_feedback", "evaluation", "training")
 
 
@@ -108,6 +110,21 @@ class Target:
         return self.space_table("quarantine")
 
     @property
+    def forgotten(self) -> str:
+        """The list of forgotten users, by keyed hash (a Delta table)."""
+        return self.space_table("forgotten")
+
+    @property
+    def forgetting_request(self) -> str:
+        """The file of a request to forget users, while that is under way."""
+        return self.space_table("forgetting.run")
+
+    @property
+    def forgetting_records(self) -> str:
+        """The folder of the records of requests to forget users."""
+        return self.space_table("forgetting")
+
+    @property
     def event_tables(self) -> dict[str, str]:
         return {name: self.space_table(f"events_{name}") for name in self.space.events}
 
@@ -189,6 +206,7 @@ class Target:
             self.space.model_dump_json(by_alias=True, exclude={"quality"}),
             self.sample.model_dump_json() if self.sample else "",
             *keyed,
+            *filter(None, [self.space.quality.of_rows]),
         )
 
     @cached_property

@@ -13,7 +13,7 @@ from jobs.context import Context
 from jobs.drifting import DriftWatch
 from jobs.parts import parts
 from jobs.stages import Stage, stage_command
-from jobs.target import Target
+from jobs.target import REMEMBERED, Target
 from pipelines.concatenation import KEYS, memory, unified
 from pipelines.point_in_time import remembered
 from pipelines.privacy import side_keys
@@ -38,14 +38,16 @@ def _work(context: Context) -> None:
 def _with_features(context: Context, members: DataFrame, space: ModelSpace, uri: str) -> None:
     """Publish impressions with every feature of the space; what these remember is pinned, by its table's name."""
     target, pins, keys = context.target, dict[str, int](), side_keys(space, context.target.group)
-    past_name = "past" if uri == target.group_table("unified") else "past_pool"
+    past_name = REMEMBERED[uri.rsplit("/", 1)[-1]]
     place = target.group_table(past_name)
     events = {name: context.read(table) for name, table in target.event_tables.items()}
     attributes = {name: context.read(table) for name, table in target.attribute_tables.items()}
 
     def remember(known: DataFrame, span: Span) -> DataFrame:
         """Write what the features remember at the end of a span, beside the table, to be pinned by it."""
-        pins[past_name] = write(remembered(known, space, span), place, append=False, note=context.fingerprint)
+        pins[past_name] = write(
+            remembered(known, space, span), place, append=False, note=f"run={context.run.id} {context.fingerprint}"
+        )
         return read_delta(context.spark, place, pins[past_name])
 
     def rows(span: Span) -> Iterator[DataFrame]:
@@ -72,7 +74,7 @@ def _with_features(context: Context, members: DataFrame, space: ModelSpace, uri:
                 past = remember(known, part)
 
     suite = unified_suite(space, target.group)
-    if past_name == "past_pool":  # so few users may well have seen nothing
+    if uri == target.group_table("pool"):  # so few users may well have seen nothing
         suite = [expectation for expectation in suite if expectation.kind != "not_empty"]
     numbers, ids = [f.name for f in dense_columns(space)], [f.name for f in categorical_columns(space)]
     drift = DriftWatch(context, uri, numbers, ids)

@@ -35,16 +35,7 @@ def _work(context: Context) -> None:
     # Published first: of a written table Spark knows the size, and need not shuffle the wide rows to join a small one.
     outcomes = target.group_table("outcomes")
     context.publish(found, outcomes, outcomes_suite(), ["impression_id", "window"])
-
-    def labelled(span: Span) -> Iterator[DataFrame]:
-        known = context.read(outcomes).where(span.holds("available_time"))
-        for part in parts(rows, span, back):
-            inside = part.holds("impression_time")
-            yield zipped(rows.where(inside), known.where(inside), space, group, span)
-
-    uri = target.group_table("zipped")
-    drift = DriftWatch(context, uri, [f"label_{name}" for name in space.group_objectives(group)])
-    context.publish(labelled, uri, zipped_suite(space, group), KEYS, also=drift.look, beside=drift.keep)
+    publish_zipped(context, rows)
 
     def missed(span: Span) -> Iterator[DataFrame]:
         first = feedback.where(span.holds("arrival_time") & is_delayed()).agg(F.min("feedback_time")).collect()[0][0]
@@ -55,6 +46,22 @@ def _work(context: Context) -> None:
 
     keys = ["objective", "user_id", "item_id", "time"]
     context.publish(missed, target.group_table("late_feedback"), late_suite(), keys)
+
+
+def publish_zipped(context: Context, rows: DataFrame) -> None:
+    """Publish ``zipped``, of the rows of ``unified`` and of the published outcomes."""
+    target, space, group = context.target, context.target.space, context.target.group
+    outcomes = context.read(target.group_table("outcomes"))
+
+    def labelled(span: Span) -> Iterator[DataFrame]:
+        known = outcomes.where(span.holds("available_time"))
+        for part in parts(rows, span, longest_window(space, group)):
+            inside = part.holds("impression_time")
+            yield zipped(rows.where(inside), known.where(inside), space, group, span)
+
+    uri = target.group_table("zipped")
+    drift = DriftWatch(context, uri, [f"label_{name}" for name in space.group_objectives(group)])
+    context.publish(labelled, uri, zipped_suite(space, group), KEYS, also=drift.look, beside=drift.keep)
 
 
 STAGE = Stage(

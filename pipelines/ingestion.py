@@ -12,6 +12,7 @@ from pipelines.labels import night_after
 from pipelines.spans import EVER, Span
 from schemas.duration import microseconds
 from schemas.errors import LatticeError
+from schemas.quality import Outcome
 from schemas.space import ModelSpace
 
 
@@ -93,6 +94,27 @@ def check_feedback_follows(impressions: DataFrame, feedback: DataFrame) -> None:
             f"the first impression of {row['first']} UTC.",
             "Check the time columns' zones and units in the space file.",
         )
+
+
+def check_known(added: DataFrame, name: str, facts: DataFrame, space: ModelSpace) -> Outcome:
+    """How many new impressions are of a user or an item that a table of attributes has no row of.
+
+    Raises:
+        LatticeError: more of them than ``quality.lacking`` of the space file allows.
+    """
+    key, most = space.attributes[name].key, space.quality.lacking[name]
+    lacking = added.join(facts.select(key), on=key, how="left_anti")
+    total, (strange, example) = added.count(), lacking.agg(F.count(F.lit(1)), F.min(key)).collect()[0]
+    failure = f"{key} is not in attributes_{name}"
+    if strange > most * total:
+        raise LatticeError(
+            "table 'impressions'",
+            f"{failure} in {strange:,} of {total:,} rows; quality.lacking of the space file allows a share of "
+            f"{most:g}, so nothing was published:\n    for example {key}={example}",
+            f"Add what is lacking to attributes.{name}, or raise the share.",
+        )
+    why = f"features made of attributes.{name} are unknown there"
+    return Outcome(failure=failure, why=why, rows=total, failing=strange, passed=True)
 
 
 def _answered_id(domain: Column, source_key: Column) -> Column:

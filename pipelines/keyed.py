@@ -41,3 +41,8 @@ def keyed_hash(key: bytes, value: Column) -> Column:
     inner, outer = (F.lit(bytearray(byte ^ pad for byte in block)) for pad in (0x36, 0x5C))
     within = F.unhex(F.sha2(F.concat(inner, value.cast("binary")), 256))
     return F.sha2(F.concat(outer, within), 256)
+
+
+def keyed_text(key: bytes, value: str) -> str:
+    """``keyed_hash`` of one string, without Spark."""
+    return hmac.digest(key, value.encode(), hashlib.sha256).hex()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.keyed import key_for, keyed_hash
+from pipelines.keyed import key_for, keyed_hash, keyed_text
 from schemas.privacy import may_label, ruled, sides
 from schemas.space import ModelSpace
 
@@ -26,6 +26,12 @@ def side_keys(space: ModelSpace, group: str) -> dict[str, bytes]:
     if not any(ruled(space, domain, "users") for domain in space.group_domains(group)):
         return {}
     return {domain: key_for("users", space.name, group, str(side[domain])) for domain in space.domains}
+
+
+def possible_ids(space: ModelSpace, group: str, user: str) -> list[str]:
+    """Every id that a user may have in the tables of a group, whatever rules they were made under."""
+    keys = (key_for("users", space.name, group, str(side)) for side in range(len(space.domains)))
+    return [user, *(keyed_text(key, user)[:DIGITS] for key in keys)]
 
 
 def with_side_ids(rows: DataFrame, keys: Mapping[str, bytes]) -> DataFrame:

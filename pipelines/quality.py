@@ -66,7 +66,7 @@ def examine(
 ) -> tuple[tuple[Outcome, ...], Failure | None]:
     """How each expectation turned out, and what does not hold, if anything; arguments as of ``check``."""
     others = (e.arguments[other] for e in suite for other in ("earlier", "with") if other in e.arguments)
-    named = {*(e.column for e in suite), *others, *keys}
+    named = {*(e.column for e in suite), *others, *keys, *(["domain"] if any(e.domain for e in suite) else [])}
     # Great Expectations takes each of thousands of columns into every query otherwise.
     rows = rows.select(*(column for column in rows.columns if column in named))
     # A first pass only counts; rows are looked up only where something failed.
@@ -133,12 +133,18 @@ def _run(
 
 
 def _expectation(expectation: Expectation) -> gxe.Expectation:
-    column, arguments = expectation.column, expectation.arguments
+    column, arguments = expectation.column, dict(expectation.arguments)
+    if expectation.domain is not None:
+        # A domain's name is made of letters, digits and underscores.
+        arguments |= {"row_condition": f"domain = '{expectation.domain}'", "condition_parser": "spark"}
     match expectation.kind:
         case "not_empty":
             return gxe.ExpectTableRowCountToBeBetween(min_value=1)
         case "not_null":
             return gxe.ExpectColumnValuesToNotBeNull(column=column)
+        case "null_share":
+            mostly = 1 - arguments.pop("most")
+            return gxe.ExpectColumnValuesToNotBeNull(column=column, mostly=mostly, **arguments)
         case "unique":
             return gxe.ExpectColumnValuesToBeUnique(column=column)
         case "unique_together":

@@ -29,7 +29,7 @@ def judged(rows: DataFrame, failed: Sequence[Expectation], known: DataFrame | No
         failed: the expectations that some row breaks, and the uniqueness of the key that ``known`` is about.
         known: the rows that are published already, if the key must be unique among them too.
     """
-    alone = [F.when(_breaks(e), F.lit(e.failure)) for e in failed if e.kind != "unique"]
+    alone = [F.when(_of(e) & _breaks(e), F.lit(e.failure)) for e in failed if e.kind != "unique"]
     found = rows.withColumn(REASON, F.nullif(F.concat_ws("; ", *alone), F.lit("")))
     for expectation in failed:
         if expectation.kind == "unique":
@@ -55,6 +55,11 @@ def kept_apart(bad: DataFrame, table: str, through: datetime, run: str) -> DataF
     )
 
 
+def _of(expectation: Expectation) -> Column:
+    """Whether an expectation is about a row."""
+    return F.lit(True) if expectation.domain is None else F.col("domain") == expectation.domain
+
+
 def _breaks(expectation: Expectation) -> Column:
     """Whether a row breaks a condition; as in Great Expectations only ``not_null`` is broken by a null."""
     value, arguments = F.col(expectation.column), expectation.arguments
@@ -64,7 +69,9 @@ def _breaks(expectation: Expectation) -> Column:
         case "in_set":
             return ~value.isin(*arguments["value_set"])
         case "between":
-            return ~value.between(arguments["min_value"], arguments["max_value"])
+            least, most = arguments["min_value"], arguments["max_value"]
+            low = F.lit(False) if least is None else value < least
+            return low | (F.lit(False) if most is None else value > most)
         case "not_before":
             return value < F.col(arguments["earlier"])
         case _:

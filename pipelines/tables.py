@@ -10,20 +10,24 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlparse
 
 import pyarrow as pa
+from delta.tables import DeltaTable as SparkTable
 from deltalake import CommitProperties, DeltaTable, WriterProperties
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, DoubleType, FloatType
 
 from schemas.errors import LatticeError
+from schemas.forgetting import Removal
 
 Filter = list[tuple[str, str, Any]]
 _PUBLISHED, _FINGERPRINT, _DETAILS = "lattice.published", "lattice.fingerprint", "lattice.details"
+_REMOVED = "lattice.removed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +88,13 @@ def published_at(uri: str, version: int) -> Published:
     return _of_properties(uri, properties)
 
 
-def removed(uri: str, version: int | None = None) -> str | None:
-    """What the table noted when users were last taken out of it; None if none ever were."""
-    found: str | None = DeltaTable(uri, version=version).metadata().configuration.get("lattice.removed")
-    return found
+def removed(uri: str) -> Removal | None:
+    """What the table noted when users were last taken out of it; None if none ever were, or there is no table."""
+    try:
+        noted = DeltaTable(uri).metadata().configuration.get(_REMOVED)
+    except TableNotFoundError:
+        return None
+    return None if noted is None else Removal.model_validate_json(noted)
 
 
 def restore(uri: str, version: int, run: str) -> None:
@@ -144,6 +151,20 @@ def delta_files(uri: str) -> list[str]:
         return sorted(DeltaTable(uri).file_uris())
     except DeltaError as error:
         raise OSError(str(error)) from error
+
+
+def file_names(uri: str, version: int) -> set[str] | None:
+    """The names of the Parquet files of a version; None if the table's log does not tell of it any more."""
+    try:
+        return {path.rsplit("/", 1)[-1] for path in DeltaTable(uri, version=version).file_uris()}
+    except DeltaError:
+        return None
+
+
+def current_files(uri: str) -> list[str]:
+    """The Parquet files of the version that readers take: the published one, or the latest where none is published."""
+    table = published(uri)
+    return delta_files(uri) if table is None else files(table)
 
 
 def leading(frame: DataFrame, *names: str) -> DataFrame:
@@ -305,17 +326,89 @@ def compact(table: Published, beside: Callable[[Published], None] = lambda _: No
     return made
 
 
-def vacuum(uri: str, keep: Collection[int], days: int) -> int:
-    """Delete the files that no version in ``keep`` needs and that left the table ``days`` ago; return how many."""
+def vacuum(uri: str, keep: Collection[int], days: int, full: bool = False) -> int:
+    """Delete the files that no version in ``keep`` needs and that left the table ``days`` ago; return how many.
+
+    ``full``: and those that never were part of a version, such as a killed writer's.
+    """
     try:
         table = DeltaTable(uri)
     except TableNotFoundError:
         return 0
     return len(
         table.vacuum(
-            retention_hours=24 * days, dry_run=False, enforce_retention_duration=False, keep_versions=sorted(keep)
+            retention_hours=24 * days,
+            dry_run=False,
+            enforce_retention_duration=False,
+            keep_versions=sorted(keep) or None,
+            full=full,
         )
     )
+
+
+def take_out(
+    gone: DataFrame, uri: str, removal: Removal, *, held: bool, run: str, options: Mapping[str, str]
+) -> Removal:
+    """Take rows out of a table, in a version that is not yet published if the table is one that is.
+
+    The version that the note names begins after the commit that took them out: that commit still lists the files that
+    held them, with the least and greatest of their values.
+
+    Args:
+        gone: the rows' keys, all different, in the one column of the table that they are known by.
+        removal: what the table is to note; its version and time are filled in.
+        held: whether the table holds such rows now; otherwise only its earlier versions do.
+        options: of the Parquet writer.
+    """
+    before, spark, (key,) = published(uri), gone.sparkSession, gone.columns
+    if before is not None:
+        _forget_orphans(before)
+    if held:
+        settings = {"spark.databricks.delta.commitInfo.userMetadata": f"lattice run={run}"}
+        settings["spark.sql.parquet.compression.codec"] = options.get("compression", "zstd")
+        of_parquet = {name: value for name, value in options.items() if name.startswith("parquet.")}
+        with _settings(spark, {**settings, **_dictionaries(read_delta(spark, uri)), **of_parquet}):
+            # The condition compares two columns: no value of a row gets into the table's log.
+            same = F.col(f"kept.{key}") == F.col(f"gone.{key}")
+            kept = SparkTable.forPath(spark, uri).alias("kept")
+            kept.merge(gone.alias("gone"), same).whenMatchedDelete().execute()
+    table = DeltaTable(uri)
+    made = removal.model_copy(update={"version": table.version() + 1, "time": datetime.now(UTC)})
+    table.alter.set_table_properties(
+        {_REMOVED: made.model_dump_json()}, raise_if_not_exists=False, commit_properties=_noted(run)
+    )
+    return made
+
+
+def restamp(table: Published, plan: str, run: str) -> None:
+    """Publish the same rows as made under another plan: what that changed of the space file is none of theirs."""
+    _forget_orphans(table)
+    DeltaTable(table.uri).alter.set_table_properties(
+        {"lattice.plan": plan}, raise_if_not_exists=False, commit_properties=_noted(run)
+    )
+    _name(replace(table, version=DeltaTable(table.uri).version(), plan=plan, evolved=True, run=run))
+
+
+def publish_without(uri: str, removal: Removal, run: str) -> None:
+    """Publish the version that rows were taken out of, as the one before was, but for its pins.
+
+    What a table remembers beside it remembers those rows, too.
+    """
+    before = published(uri)
+    if before is not None:
+        _name(replace(before, version=removal.version, pins={}, run=run))
+
+
+def columns_of(uri: str) -> list[str]:
+    """The columns of a Delta table, as it is now."""
+    return [field.name for field in DeltaTable(uri).schema().fields]
+
+
+def write_checkpoint(uri: str, version: int) -> None:
+    """Let a table be read from a version on without the log before it."""
+    # The latest last: readers begin with the one that was written last.
+    DeltaTable(uri, version=version).create_checkpoint()
+    DeltaTable(uri).create_checkpoint()
 
 
 def replace_where(rows: DataFrame, uri: str, condition: str, note: str) -> None:

@@ -5,7 +5,7 @@ so anything may be added or removed, and ids, sequences, horizons and domains ma
 mean two things, or a published row wrong, is refused.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -25,16 +25,22 @@ class Clash:
     problem: str
 
 
-def check_evolution(old: ModelSpace, new: ModelSpace, group: str, through: datetime) -> None:
+def check_evolution(
+    old: ModelSpace, new: ModelSpace, group: str, through: datetime, anew: Collection[str] = ()
+) -> None:
     """Whether rows made under ``new`` may be added to those of a group that were made under ``old``.
 
     Args:
         through: the published rows hold what was available before this instant.
+        anew: declared features that are computed anew in those rows, and so may have changed in any way.
 
     Raises:
         LatticeError: they may not; names the first key that stands in the way.
     """
     for clash in clashes(old, new, group, through):
+        section, _, feature = (*clash.key.split("."), "", "")[:3]
+        if section == "features" and feature in anew:
+            continue
         raise LatticeError(
             clash.key,
             f"{clash.problem}; the tables are published up to {through:%Y-%m-%d %H:%M} UTC.",

@@ -10,7 +10,9 @@ from typing import Any, Literal
 from schemas.duration import format_duration
 from schemas.space import ModelSpace
 
-Kind = Literal["not_empty", "not_null", "unique", "unique_together", "in_set", "between", "not_before"]
+Kind = Literal["not_empty", "not_null", "null_share", "unique", "unique_together", "in_set", "between", "not_before"]
+OF_TABLES: tuple[Kind, ...] = ("not_empty", "null_share")
+"""Those that no single row breaks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,20 +23,26 @@ class Expectation:
     column: str
     why: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    domain: str | None = None
+    """Whose rows it is about; None for all."""
 
     @property
     def failure(self) -> str:
         """What is wrong where the condition does not hold."""
         column, arguments = self.column, self.arguments
-        return {
+        least, most = ("" if (end := arguments.get(key)) is None else end for key in ("min_value", "max_value"))
+        where = "" if self.domain is None else f" in the domain {self.domain}"
+        said = {
             "not_empty": "the table has no rows",
             "not_null": f"{column} is null",
+            "null_share": f"{column} is null in more than a share of {arguments.get('most')}",
             "unique": f"{column} is there more than once",
             "unique_together": f"{column} with {arguments.get('with')} is there more than once",
             "in_set": f"{column} is none of {arguments.get('value_set')}",
-            "between": f"{column} is not in {arguments.get('min_value')}..{arguments.get('max_value')}",
+            "between": f"{column} is not in {least}..{most}",
             "not_before": f"{column} lies before {arguments.get('earlier')}",
         }[self.kind]
+        return said + where
 
 
 def _not_null(*columns: str) -> list[Expectation]:
@@ -62,6 +70,25 @@ _IMPRESSION_KEYS = ("impression_id", "domain", "user_id", "item_id", "impression
 _ONCE = "an impression that is there twice would be trained on twice"
 
 
+def declared_rules(space: ModelSpace, section: str, name: str) -> list[Expectation]:
+    """What the space file says of the columns of a raw table: of a domain (``domains``), or of a table by its name."""
+    why, domain, found = "quality.columns of the space file says so", name if section == "domains" else None, []
+    for place, rule in space.quality.columns.items():
+        column = place.rsplit(".", 1)[-1]
+        if place != f"{section}.{name}.{column}":
+            continue
+        if rule.min is not None or rule.max is not None:
+            limits = {"min_value": rule.min, "max_value": rule.max}
+            found.append(Expectation(kind="between", column=column, arguments=limits, why=why, domain=domain))
+        if rule.values is not None:
+            values = {"value_set": list(rule.values)}
+            found.append(Expectation(kind="in_set", column=column, arguments=values, why=why, domain=domain))
+        if rule.nulls is not None:
+            most = {"most": rule.nulls}
+            found.append(Expectation(kind="null_share", column=column, arguments=most, why=why, domain=domain))
+    return found
+
+
 def impressions_suite(space: ModelSpace) -> list[Expectation]:
     return [
         _not_empty("impression_id"),
@@ -69,6 +96,7 @@ def impressions_suite(space: ModelSpace) -> list[Expectation]:
         _unique("impression_id", _ONCE),
         _in_set("domain", list(space.domains), "the space declares no other domain"),
         _not_before("arrival_time", "impression_time", "nothing arrives before it happens"),
+        *(rule for domain in space.domains for rule in declared_rules(space, "domains", domain)),
     ]
 
 
@@ -82,16 +110,23 @@ def feedback_suite(space: ModelSpace) -> list[Expectation]:
     ]
 
 
-def events_suite() -> list[Expectation]:
+def events_suite(space: ModelSpace, name: str) -> list[Expectation]:
     return [
         _not_empty("user_id"),
         *_not_null("user_id", "item_id", "event_time", "arrival_time"),
         _not_before("arrival_time", "event_time", "nothing arrives before it happens"),
+        *declared_rules(space, "events", name),
     ]
 
 
-def attributes_suite(key: str) -> list[Expectation]:
-    return [_not_empty(key), *_not_null(key), _unique(key, "two rows of one key would double every impression")]
+def attributes_suite(space: ModelSpace, name: str) -> list[Expectation]:
+    key = space.attributes[name].key
+    return [
+        _not_empty(key),
+        *_not_null(key),
+        _unique(key, "two rows of one key would double every impression"),
+        *declared_rules(space, "attributes", name),
+    ]
 
 
 def unified_suite(space: ModelSpace, group: str) -> list[Expectation]:

@@ -122,6 +122,8 @@ class TrainingManifest(_Part):
     tables: dict[str, PinnedTable]
     """``training``, ``evaluation`` and every parent of theirs."""
     fingerprint: str
+    forgotten: tuple[str, ...] = ()
+    """Requests by which users were taken out of its tables since: what was made from it cannot be repeated."""
 
     def heads(self) -> tuple[tuple[str, str | None], ...]:
         """(objective, window) of every head, in the order of the model's outputs; window None if immediate."""

@@ -55,6 +55,7 @@ def check_references(space: ModelSpace) -> None:
     for name, part in space.slices.items():
         _known([part.feature], space.features.dense, ("slices", name, "feature"), "dense feature", listed=False)
         _known(part.domains, space.domains, ("slices", name, "domains"), "domain")
+    _check_quality(space)
     _check_column_types(space)
     _check_unique_names(space)
     check_privacy(space)
@@ -158,6 +159,28 @@ def _check_ratios(space: ModelSpace) -> None:
         _domains_of(space, ratio, at)
         _known([ratio.numerator], available, (*at, "numerator"), "dense feature", listed=False)
         _known([ratio.denominator], available, (*at, "denominator"), "dense feature", listed=False)
+
+
+def _check_quality(space: ModelSpace) -> None:
+    kinds = {
+        f"{section}.{name}.{column}": kind
+        for section in ("domains", "events", "attributes")
+        for name, table in getattr(space, section).items()
+        for column, kind in table.columns.items()
+    }
+    for place, rule in space.quality.columns.items():
+        at = ("quality", "columns", place)
+        _known([place], kinds, at, "column", listed=False)
+        limited = rule.min is not None or rule.max is not None
+        if limited and kinds[place] not in ("long", "double"):
+            raise BadReference(at, f"the column is declared {kinds[place]}, which has no min and no max")
+        if rule.min is not None and rule.max is not None and rule.min > rule.max:
+            raise BadReference(at, f"min {rule.min:g} is above max {rule.max:g}")
+        of_text = kinds[place] == "string"
+        if rule.values is not None and any(isinstance(value, str) is not of_text for value in rule.values):
+            raise BadReference((*at, "values"), f"the column is declared {kinds[place]}, which one of these is not")
+    for name in space.quality.lacking:
+        _known([name], space.attributes, ("quality", "lacking", name), "table of attributes", listed=False)
 
 
 def _check_column_types(space: ModelSpace) -> None:

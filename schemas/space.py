@@ -366,8 +366,19 @@ class Drift(Declared):
     )
 
 
+class ColumnRule(Declared):
+    """What holds of a column of a raw table, beyond its type. A value that is empty breaks only ``nulls``."""
+
+    min: float | None = None
+    max: float | None = None
+    values: tuple[str | float, ...] | None = Field(default=None, min_length=1, description="No others are allowed.")
+    nulls: float | None = Field(
+        default=None, ge=0, le=1, description="The share of the rows that a table gains which may lack it."
+    )
+
+
 class Quality(Declared):
-    """What is wrong with a night that is still published; the rows that are kept do not depend on it."""
+    """What is wrong with a night that is still published; what it says of single rows decides which are kept."""
 
     quarantine: float = Field(
         default=0.001,
@@ -377,6 +388,19 @@ class Quality(Declared):
         "with the reason. With more of them nothing is published; with 0 a single one is too many.",
     )
     drift: Drift = Drift()
+    columns: dict[str, ColumnRule] = Field(
+        default={}, description="By place, such as domains.feed.position, events.plays.seconds, attributes.clip.genre."
+    )
+    lacking: dict[Name, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default={},
+        description="By table of attributes: the share of new impressions whose user or item it may know nothing of.",
+    )
+
+    @property
+    def of_rows(self) -> str:
+        """What decides which rows are kept, for comparison; empty if nothing does."""
+        found = [(place, rule.min, rule.max, rule.values) for place, rule in sorted(self.columns.items())]
+        return str([part for part in found if any(limit is not None for limit in part[1:])] or "")
 
 
 class ModelSpace(Declared):

@@ -57,8 +57,9 @@ def test_the_parts_that_can_be_switched_are_on_the_page_on_models() -> None:
 
 
 def test_the_settings_of_the_page_on_trust_are_read_and_are_the_defaults_but_for_the_stops() -> None:
-    first, second = (yaml.safe_load(block)["quality"] for block in blocks(ROOT / "docs" / "trust.md", "yaml"))
+    first, rules, second = (yaml.safe_load(block)["quality"] for block in blocks(ROOT / "docs" / "trust.md", "yaml"))
     assert Quality.model_validate(first) == Quality()
+    assert len(Quality.model_validate(rules).columns) == 3
     shown = Quality.model_validate(second).drift
     assert (shown.positive_rate.stop, shown.null_share.stop) == (2.0, 0.5)
     silent = {name: getattr(shown, name).model_copy(update={"stop": None}) for name in ("positive_rate", "null_share")}

@@ -1,5 +1,6 @@
 """A space file that changes in mid-year: new rows as a whole build makes them, older ones as they were."""
 
+import time
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 import yaml
 from pyspark.sql import SparkSession
 
+from benchmarks.spark_usage import UsageMeter
+from jobs.backfill import backfill_features
 from jobs.build import STAGES
 from jobs.models import current_manifest
 from jobs.nightly import night_of, run_night
@@ -43,21 +46,42 @@ def changed_space(path: Path) -> Path:
         "observed": {"from": f"{CHANGED + timedelta(days=1)}T00:00:00Z", "to": "2024-04-14T22:00:00Z"},
         "feedback": space["objectives"]["click"]["feedback"],
     }  # fmt: skip
+    _open_related(path, space)
     changed = path.with_name("changed.yaml")
     changed.write_text(yaml.safe_dump(space, sort_keys=False), encoding="utf-8")
     return changed
 
 
+def _open_related(path: Path, space: dict[str, Any]) -> None:
+    """A surface that opens after the change: what is shown there is what a search shows."""
+    shown = pd.concat([pd.read_parquet(part) for part in sorted((path.parent / "search").iterdir())])
+    opened = shown[shown["shown_at"] >= pd.Timestamp(CHANGED + timedelta(days=1), tz="UTC")]
+    opened.to_parquet(path.with_name("related.parquet"), index=False, coerce_timestamps="us")
+    mapped = {"user_id": "viewer", "item_id": "clip", "impression_time": "shown_at"}
+    space["domains"]["related"] = {
+        "columns": {"rank": "long"},
+        "impressions": {"path": "related.parquet", "format": "parquet", "columns": mapped},
+    }
+    space["features"]["dense"]["rank"]["domains"].append("related")
+    for name in ("click", "subscribe"):
+        space["objectives"][name]["domains"].append("related")
+
+
 class Grown:
     """Nights under one space file, then under another; and a whole build under each."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, spark: SparkSession, folder: Path) -> None:
         first = write_video(folder, seed=7, users=10, shown_a_day=2)
+        feed = pd.read_csv(folder / "feed.csv")
+        feed.assign(bid=feed["position"] * 3).to_csv(folder / "feed.csv", index=False)
         second = changed_space(first)
         self.before = Target.parse(str(first), str(folder / "before"), "all")
         self.after = Target.parse(str(second), str(folder / "after"), "all")
         run_stages(self.before, STAGES)
-        run_stages(self.after, STAGES)
+        with UsageMeter(spark) as meter:
+            started = time.time()
+            run_stages(self.after, STAGES)
+            self.cost_of_building = meter.between(started, time.time())
         run_night(Target.parse(str(first), str(folder / "grown"), "all"), CHANGED)
         self.target = Target.parse(str(second), str(folder / "grown"), "all")
         run_night(self.target, CHANGED + timedelta(days=1))
@@ -66,7 +90,7 @@ class Grown:
 
 @pytest.fixture(scope="module")
 def grown(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Grown:
-    return Grown(tmp_path_factory.mktemp("video"))
+    return Grown(spark, tmp_path_factory.mktemp("video"))
 
 
 def rows(spark: SparkSession, target: Target, name: str, declared: Target | None = None) -> pd.DataFrame:
@@ -89,6 +113,7 @@ def test_new_rows_are_those_of_a_whole_build(spark: SparkSession, grown: Grown, 
     found = of_time(rows(spark, grown.target, name, grown.target), np.greater_equal, time)
     wanted = of_time(rows(spark, grown.after, name), np.greater_equal, time)
     assert len(wanted) > 200
+    assert (wanted["domain"] == "related").sum() > 50
     if name == "zipped":
         # Their window closed after the change; those shown before it have the features of then.
         shown = of_time(found, np.greater_equal, "impression_time")["impression_id"]
@@ -142,3 +167,69 @@ def test_an_incompatible_change_stops_before_anything_is_written(grown: Grown, t
     assert "It was long" in refused.value.problem
     assert {uri: published(uri) for uri in grown.target.tables} == before
     assert night_of(clash, LAST) == before[grown.target.group_table("zipped")].through  # type: ignore[union-attr]
+
+
+def test_features_are_backfilled_as_a_whole_build_makes_them(spark: SparkSession, grown: Grown) -> None:
+    target, names = grown.target, ["weekday", "doubled", "pair", "country", "plays", "short"]
+    before = {name: rows(spark, target, name, target) for name in ("unified", "zipped")}
+    assert backfill_features(target, names)
+    for name in ("unified", "zipped", "evaluation", "training"):
+        found, wanted = rows(spark, target, name), rows(spark, grown.after, name)
+        pd.testing.assert_frame_equal(found, wanted, obj=name)
+        table = require(target.group_table(name), "build")
+        assert (table.plan, table.evolved) == (target.group_plan, False)
+    for name, was in before.items():
+        untouched = [column for column in was.columns if column.split("_")[0] not in {*names, "label"}]
+        now = rows(spark, target, name)
+        assert len(untouched) > 15
+        pd.testing.assert_frame_equal(now[untouched], was[untouched], obj=name)
+    pinned = current_manifest(target).tables
+    assert pinned["unified"].version == require(target.group_table("unified"), "build").version
+    assert backfill_features(target, names) == []
+    run_night(target, LAST)
+
+
+def altered(path: Path, **features: Any) -> Path:
+    """The first space file with other features of these kinds, and a column that was not read before."""
+    space = yaml.safe_load(path.read_text(encoding="utf-8"))
+    space["domains"]["feed"]["columns"]["bid"] = "double"
+    for kind, declared in features.items():
+        space["features"][kind] |= declared
+    found = path.with_name("altered.yaml")
+    found.write_text(yaml.safe_dump(space, sort_keys=False), encoding="utf-8")
+    return found
+
+
+def test_a_feature_may_change_in_any_way_if_it_is_backfilled(
+    spark: SparkSession, grown: Grown, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = grown.before.folder / "video.yaml"
+    made_of = {"length": {"column": "bid", "domains": ["feed"]}}
+    target = Target.parse(str(altered(first, dense=made_of)), grown.before.warehouse, "all")
+    with pytest.raises(LatticeError, match="no such feature"):
+        backfill_features(target, ["lenght"])
+    published_before = {uri: published(uri) for uri in target.tables}
+    with pytest.raises(LatticeError) as refused:
+        backfill_features(target, ["hour"])
+    assert refused.value.place == "features.dense.length.column"
+    assert {uri: published(uri) for uri in target.tables} == published_before
+    before = rows(spark, target, "unified")
+    with UsageMeter(spark) as meter:
+        started = time.time()
+        backfill_features(target, ["length"])
+        cost = meter.between(started, time.time())
+    found = rows(spark, target, "unified")
+    feed = pd.read_csv(first.with_name("feed.csv")).set_index("id")["bid"]
+    shown = read(spark, require(target.space_table("impressions"), "build")).toPandas()
+    keys = shown.set_index("impression_id")["source_key"][found["impression_id"]]
+    wanted = keys.map(feed).fillna(0.0).to_numpy()
+    assert (found["length"].to_numpy() == wanted).all() and wanted.max() > 3
+    pd.testing.assert_frame_equal(found.drop(columns="length"), before.drop(columns="length"))
+    # A night goes on from every table, the raw ones too.
+    run_night(target, LAST)
+    whole = grown.cost_of_building
+    shuffled = f"{cost.shuffled / 1e6:.2f} of {whole.shuffled / 1e6:.2f} MB shuffled"
+    with capsys.disabled():
+        print(f"\nbackfill: {cost.cpu:.1f} s of a whole build's {whole.cpu:.1f} s of CPU, {shuffled}")  # noqa: T201
+    assert cost.cpu < whole.cpu
+    assert cost.shuffled < whole.shuffled

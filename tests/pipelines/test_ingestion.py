@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from pipelines.ingestion import all_feedback, all_impressions, check_feedback_follows
+from pipelines.ingestion import all_feedback, all_impressions, check_feedback_follows, check_known
 from schemas.errors import LatticeError
-from tests.pipelines.space import small_space
+from schemas.space import ModelSpace
+from tests.pipelines.space import declaration, small_space
 
 NOON = datetime(2024, 1, 10, 12)
 
@@ -58,3 +59,17 @@ def test_feedback_that_all_comes_before_any_impression_is_refused(spark: SparkSe
     check_feedback_follows(impressions, early.unionByName(late))
     with pytest.raises(LatticeError, match=r"'buy'\n.*before any impression"):
         check_feedback_follows(impressions, early)
+
+
+def test_impressions_of_what_attributes_know_nothing_of(spark: SparkSession, impressions: DataFrame) -> None:
+    def space(share: float) -> ModelSpace:
+        return ModelSpace.model_validate(declaration() | {"quality": {"lacking": {"item": share}}})
+
+    known, none = (
+        spark.createDataFrame([(item, "k", 1.0)], "item_id string, kind string, price double") for item in "ab"
+    )
+    assert check_known(impressions, "item", known, space(0.0)).failing == 0
+    assert check_known(impressions, "item", none, space(1.0)).failing == 2
+    assert check_known(impressions.limit(0), "item", none, space(0.0)).rows == 0
+    with pytest.raises(LatticeError, match=r"item_id is not in attributes_item in 2 of 2 rows; .*\n.*item_id=a"):
+        check_known(impressions, "item", none, space(0.5))

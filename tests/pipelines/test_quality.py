@@ -1,11 +1,14 @@
 """Expectation suites: what fails is named, with the rows and why it matters."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from pipelines.quality import check
+from pipelines.quarantine import judged
 from schemas.errors import LatticeError
 from schemas.expectations import Expectation
 
@@ -44,6 +47,25 @@ def test_bad_rows_are_named_with_the_reason(spark: SparkSession, bad: object, sa
         check(rows(spark, [*GOOD, bad]), "t", SUITE, ("id",))
     assert "nothing was published" in str(caught.value)
     assert str(caught.value).count("reason") == 1
+
+
+def test_what_a_space_file_says_of_columns(spark: SparkSession) -> None:
+    domain = {"why": "reason 7", "domain": "u"}
+    shown = rows(spark, list(GOOD)).withColumn("domain", F.col("user"))
+    one_sided = Expectation(kind="between", column="x", arguments={"min_value": 0.4, "max_value": None}, **domain)
+    most = Expectation(kind="null_share", column="x", arguments={"most": 0.5}, why="reason 8")
+    assert [found.passed for found in check(shown, "t", [one_sided, most], ("id",))] == [True, True]
+    more = shown.union(shown.where("id = 2"))
+    with pytest.raises(LatticeError, match=r"x is null in more than a share of 0\.5 in 2 of 3 rows .*reason 8"):
+        check(more, "t", [most], ("id",))
+    # Values of another domain do not count.
+    check(more, "t", [replace(most, domain="u")], ("id",))
+    low = shown.withColumn("x", F.lit(0.3))
+    with pytest.raises(LatticeError, match=r"x is not in 0\.4\.\. in the domain u in 1 of 1 rows"):
+        check(low, "t", [one_sided], ("id",))
+    assert check(low.limit(0), "t", [one_sided, most], ("id",))[1].passed
+    found = judged(low, [one_sided]).where("_reason IS NOT NULL").collect()
+    assert [(row["user"], row["_reason"]) for row in found] == [("u", one_sided.failure)]
 
 
 def test_a_night_without_rows_passes_where_it_may_be_empty(spark: SparkSession) -> None:

@@ -70,6 +70,14 @@ def line_of(text: str, part: str) -> int:
          "must lie before"),
         ("observed: {from: 2017-01-01T05:00:00Z", "observed: {from: 2017-01-01T05:00:00", "objectives.basket.observed",
          "needs a zone"),
+        ("splits:\n", "quality: {columns: {domains.mailer.store: {min: 1}}}\nsplits:\n",
+         "quality.columns.domains.mailer.store", "no min and no max"),
+        ("splits:\n", "quality: {columns: {domains.mailer.shop: {min: 1}}}\nsplits:\n",
+         "quality.columns.domains.mailer.shop", "unknown column"),
+        ("splits:\n", "quality: {columns: {domains.mailer.products: {values: [a, b]}}}\nsplits:\n",
+         "quality.columns.domains.mailer.products.values", "which one of these is not"),
+        ("splits:\n", "quality: {lacking: {shop: 0.1}}\nsplits:\n", "quality.lacking.shop",
+         "unknown table of attributes"),
     ],
 )  # fmt: skip
 def test_a_mistake_names_line_key_and_remedy(tmp_path: Path, old: str, new: str, key: str, says: str) -> None:
