@@ -2,6 +2,9 @@
 
 Petastorm reads whole row groups, in an order shuffled by seed; they are decoded, mixed and cut into batches in a
 background thread. The same files, seed and epoch give the same batches, from whichever batch one starts.
+
+The processes of a distributed run each take their share of every batch: together they take the batches of one process,
+and as many of them, however the row groups lie. Each reads all row groups, and decodes and holds its own rows alone.
 """
 
 import re
@@ -18,9 +21,9 @@ from petastorm.fs_utils import get_filesystem_and_path_or_paths
 from petastorm.reader import Reader
 from petastorm.workers_pool.dummy_pool import DummyPool
 
-from lattice_model.loading.mixing import Held, Mixer
+from lattice_model.loading.mixing import Held, Mixer, Share
 from lattice_model.loading.prefetch import prefetch
-from lattice_model.loading.rows import Array, Arrays, Loaded, columns_of, decode, to_loaded
+from lattice_model.loading.rows import Array, Arrays, Loaded, columns_of, decode, padding, to_loaded
 from lattice_model.loading.survey import Selection, damaged, local_path, read_through, survey
 from schemas.errors import LatticeError
 from schemas.manifest import TrainingManifest
@@ -38,7 +41,8 @@ class Loader:
     """Streams the selected rows of the given Parquet files, as often as asked.
 
     ``files`` are the paths or URIs of one version of a Delta table. ``keys`` are columns to return beside each batch.
-    ``shuffle`` mixes rows over row groups, of which ``held`` rows or more are in memory at a time.
+    ``shuffle`` mixes rows over row groups, of which ``held`` rows or more are in memory at a time. ``share`` says which
+    rows of every batch come here, and which to other processes.
 
     Raises:
         LatticeError: no files, no selected rows, a file missing or damaged, a column missing or of another type.
@@ -55,6 +59,7 @@ class Loader:
         held: int = 131_072,
         keys: Sequence[str] = (),
         selection: Selection | None = None,
+        share: Share | None = None,
     ) -> None:
         table = f"the tables of {manifest.space}/{manifest.group}"
         if not files:
@@ -67,6 +72,7 @@ class Loader:
         self._held = held
         self._keys = tuple(keys)
         self._selection = selection or Selection()
+        self._share = share or Share()
         needed = dict.fromkeys(self._selection.columns, "") | columns_of(manifest, keys)
         self._columns = tuple(needed)
         self.survey = survey(self._files, manifest, needed, self._selection)
@@ -90,6 +96,7 @@ class Loader:
     def epoch(self, number: int = 0, start: int = 0) -> Generator[Loaded]:
         """Every selected row once, in batches of the exact size, the last one smaller; shuffled anew each epoch.
 
+        Of each batch come the rows of this process's share; a row of padding, without labels, if there are none.
         ``start`` leaves out so many batches; what only they need is not read.
         """
         return prefetch(self._batches(number, start), _AHEAD)
@@ -97,16 +104,18 @@ class Loader:
     def _batches(self, number: int, start: int) -> Generator[Loaded]:
         rng = np.random.default_rng((self._seed, number)) if self._shuffle else None
         mixer = Mixer(self.survey.row_groups, self._batch_size, self._held, rng).skip(start)
-        held = Held()
+        held, empty = Held(), None
         with closing(self._row_groups(mixer.to_come())) as row_groups:
             for parts in mixer:
-                while not all(part.chunk in held for part in parts):
+                own = [part for part in map(self._share.of, parts) if part.start < part.stop]
+                while empty is None or not all(part.chunk in held for part in own):
                     chunk, columns = next(row_groups)
-                    held.put(chunk, self._decode(columns, mixer.orders.pop(chunk)))
-                taken = [held.take(part) for part in parts]
-                yield to_loaded(
-                    {name: np.concatenate([rows[name] for rows in taken]) for name in taken[0]}, self._manifest
-                )
+                    arrays = self._decode(columns, self._share.among(chunk, mixer.orders.pop(chunk)))
+                    empty = {name: array[:0] for name, array in arrays.items()} if empty is None else empty
+                    held.put(chunk, arrays)
+                taken = [held.take(part) for part in own] or [padding(empty)]
+                rows = {name: np.concatenate([rows[name] for rows in taken]) for name in taken[0]}
+                yield to_loaded(rows, self._manifest, padded=not own)
 
     def _decode(self, columns: dict[str, Array], order: NDArray[np.int64]) -> Arrays:
         """The selected rows of a row group, in the given order."""

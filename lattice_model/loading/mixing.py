@@ -22,6 +22,31 @@ class Part(NamedTuple):
     stop: int
 
 
+@dataclass(frozen=True)
+class Share:
+    """Every ``of_so_many``-th row of a chunk, in the chunk's own order, from the one that is the turn of ``number``.
+
+    So the rows of a part, and of any batch, are dealt out among as many processes, to each as many but for one a chunk.
+    """
+
+    number: int = 0
+    of_so_many: int = 1
+
+    def among(self, chunk: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of a chunk's rows that belong to it."""
+        return rows[self._first(chunk) :: self.of_so_many]
+
+    def of(self, part: Part) -> Part:
+        """The part as counted among this share's rows of the chunk alone; it may be empty."""
+        first = self._first(part.chunk)
+        start, stop = (max(0, -(-(end - first) // self.of_so_many)) for end in (part.start, part.stop))
+        return Part(part.chunk, start, stop)
+
+    def _first(self, chunk: int) -> int:
+        """Its first row of a chunk: chunks begin with the turns of different processes."""
+        return (self.number - chunk) % self.of_so_many
+
+
 class Mixer:
     """An iterator over the batches of one epoch, each the parts that it consists of.
 

@@ -28,6 +28,12 @@ class Loaded(NamedTuple):
 
     batch: Batch
     keys: Arrays
+    padded: bool = False
+    """Whether it has one row that stands for none: all zero, without labels and weight."""
+
+    @property
+    def rows(self) -> int:
+        return 0 if self.padded else self.batch.size
 
 
 def fold(hashes: NDArray[np.int64], size: int) -> NDArray[np.int64]:
@@ -68,7 +74,13 @@ def decode(columns: Mapping[str, Array], manifest: TrainingManifest, keys: Seque
     return arrays | {_KEY + name: columns[name] for name in keys}
 
 
-def to_loaded(arrays: Arrays, manifest: TrainingManifest) -> Loaded:
+def padding(empty: Arrays) -> Arrays:
+    """One row without labels: what a process takes of a batch of which it has no row. ``empty`` are arrays of none."""
+    row = {name: np.zeros((1, *array.shape[1:]), array.dtype) for name, array in empty.items()}
+    return row | {"labels": np.full_like(row["labels"], np.nan)}
+
+
+def to_loaded(arrays: Arrays, manifest: TrainingManifest, padded: bool = False) -> Loaded:
     """The batch of B decoded rows."""
     batch = Batch(
         categorical=_keyed([part.name for part in manifest.categorical], arrays["categorical"]),
@@ -87,7 +99,7 @@ def to_loaded(arrays: Arrays, manifest: TrainingManifest) -> Loaded:
         weight_B=torch.from_numpy(arrays["weight"]),
     )
     keys = {name.removeprefix(_KEY): array for name, array in arrays.items() if name.startswith(_KEY)}
-    return Loaded(batch, keys)
+    return Loaded(batch, keys, padded)
 
 
 def _decode_sequence(columns: Mapping[str, Array], sequence: SequenceInput) -> Arrays:

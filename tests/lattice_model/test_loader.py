@@ -13,6 +13,7 @@ from petastorm.arrow_reader_worker import ArrowReaderWorker
 
 from lattice_model.batch import Batch
 from lattice_model.loader import Loaded, Loader, Selection
+from lattice_model.loading.mixing import Share
 from schemas.errors import LatticeError
 from tests.lattice_model.factories import make_manifest
 from tests.lattice_model.tables import START, make_table, write_files
@@ -58,6 +59,33 @@ def test_each_row_comes_exactly_once_in_exact_batches(files: list[str], shuffle:
     assert len(loaded) == loader.steps
     assert all(item.batch.size == batch_size for item in loaded[:-1])
     assert loader.rows == ROWS
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize(("batch_size", "start", "ranks"), [(64, 0, 2), (64, 3, 3), (500, 0, 4), (6, 0, 9)])
+def test_processes_share_the_batches_of_one(
+    files: list[str], shuffle: bool, batch_size: int, start: int, ranks: int
+) -> None:
+    """However few rows a batch or a row group has; a process without a row has one of padding, which learns nothing."""
+
+    def loaded(share: Share | None) -> list[Loaded]:
+        loader = Loader(
+            files, MANIFEST, batch_size=batch_size, shuffle=shuffle, held=100, keys=["impression_id"], share=share
+        )
+        return list(loader.epoch(1, start))
+
+    whole, shares = loaded(None), [loaded(Share(rank, ranks)) for rank in range(ranks)]
+    assert {len(part) for part in shares} == {len(whole)}
+    for batch, *parts in zip(whole, *shares, strict=True):
+        found = [number for part in parts for number in impressions([part])[: part.rows]]
+        assert sorted(found) == sorted(impressions([batch]))
+        assert max(part.rows for part in parts) - min(part.rows for part in parts) <= 9  # one for each open row group
+        assert all(part.batch.size == max(1, part.rows) for part in parts)
+        for part in parts:
+            if part.padded:
+                assert part.batch.labels_BO.isnan().all() and part.batch.weight_B.tolist() == [0.0]
+    assert any(part.padded for share in shares for part in share) == (batch_size < ranks)
+    assert same(list(shares[0]), loaded(Share(0, ranks)))
 
 
 def test_the_values_are_those_of_the_table(files: list[str]) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lattice_model.loading.mixing import Held, Mixer, Part
+from lattice_model.loading.mixing import Held, Mixer, Part, Share
 
 SIZES = st.lists(st.integers(0, 30), max_size=8)
 SEEDS = st.none() | st.integers(0, 5)
@@ -88,3 +88,16 @@ def test_no_more_than_twice_what_is_left_is_in_memory(
             left[part.chunk] -= part.stop - part.start
         assert sum(left.values()) <= memory.rows <= 2 * sum(left.values())
     assert memory.rows == 0
+
+
+@given(st.integers(0, 9), st.lists(st.integers(0, 30), min_size=1, max_size=6), st.integers(1, 5))
+def test_shares_deal_out_the_rows_of_every_part(chunk: int, cuts: list[int], ranks: int) -> None:
+    """Each row to one process, of each part as many to each but for one."""
+    stops = sorted(cuts)
+    rows = np.arange(stops[-1])
+    for start, stop in zip([0, *stops], stops, strict=False):
+        parts = [Share(rank, ranks).of(Part(chunk, start, stop)) for rank in range(ranks)]
+        found = [Share(rank, ranks).among(chunk, rows)[part.start : part.stop] for rank, part in enumerate(parts)]
+        assert sorted(np.concatenate(found).tolist()) == list(range(start, stop))
+        assert max(map(len, found)) - min(map(len, found)) <= 1
+    assert Share().of(Part(chunk, 3, 7)) == Part(chunk, 3, 7)
