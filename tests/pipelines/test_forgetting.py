@@ -51,4 +51,4 @@ def test_files_of_every_version_are_looked_at(spark: SparkSession, tmp_path: Pat
     assert {(row[FILE], row[PLACE], row["rows"]) for row in found.collect()} == {
         (Path(paths[0]).name, 0, 2), (Path(paths[2]).name, 0, 2),
     }  # fmt: skip
-    assert holding(read_files(spark, [], "user_id string"), ids_of(spark, [(0, "b")]), "user_id").count() == 0
+    assert holding(read_files(spark, [], "user_id string"), ids, "user_id").count() == 0
