@@ -45,9 +45,8 @@ def test_files_of_every_version_are_looked_at(spark: SparkSession, tmp_path: Pat
         rows = spark.createDataFrame([(user, number) for user in users], "user_id string, other int").coalesce(1)
         rows.write.parquet(str(tmp_path / str(number)))
     paths = sorted(str(path) for path in tmp_path.glob("*/*.parquet"))
-    found = holding(
-        read_files(spark, paths, "user_id string"), ids_of(spark, [(0, "b"), (0, "x"), (1, "q")]), "user_id"
-    )
+    ids = ids_of(spark, [(0, "b"), (0, "x"), (1, "q")])
+    found = holding(read_files(spark, paths, "user_id string"), ids, "user_id")
     assert {(row[FILE], row[PLACE], row["rows"]) for row in found.collect()} == {
         (Path(paths[0]).name, 0, 2), (Path(paths[2]).name, 0, 2),
     }  # fmt: skip
