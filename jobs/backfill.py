@@ -20,7 +20,8 @@ from pipelines.concatenation import KEYS, memory, unified
 from pipelines.privacy import side_keys
 from pipelines.session import spark_session
 from pipelines.spans import Span
-from pipelines.tables import Published, leading, published, require, restamp
+from pipelines.tables import Published, leading, published, read_delta, require, restamp, write
+from pipelines.warehouse import remove_folder
 from schemas.errors import LatticeError
 from schemas.evolution import check_evolution
 from schemas.expectations import unified_suite
@@ -73,19 +74,23 @@ def _backfill(context: Context, table: Published, space: ModelSpace, columns: Co
     members = impressions.where(impressions["domain"].isin(*space.group_domains(target.group)))
     events = {name: context.read(uri) for name, uri in target.event_tables.items()}
     attributes = {name: context.read(uri) for name, uri in target.attribute_tables.items()}
-    rows = context.read(table.uri)
+    rows, place = context.read(table.uri), target.group_table("backfilled")
 
     def made(span: Span) -> Iterator[DataFrame]:
+        # So few columns need not be made part by part; written once, they are read by each part of the wide rows.
+        known = memory(events, attributes, narrow, span)
+        found = unified(members.where(span.holds("impression_time")), known, attributes, narrow, span, keys)
+        few = found.select("impression_id", "impression_time", *names)
+        version = write(few, place, append=False, note=f"run={context.run.id}")
+        columns = read_delta(context.spark, place, version)
         for part in parts(rows, span):
             inside = part.holds("impression_time")
-            # All events up to the part's end: no part waits for what the one before it remembers.
-            known = memory(events, attributes, narrow, Span(None, part.end))
-            found = unified(members.where(inside), known, attributes, narrow, Span(None, part.end), keys)
-            whole = backfilled(rows.where(inside), found, names, space, target.group)
+            whole = backfilled(rows.where(inside), columns.where(inside), names, space, target.group)
             yield leading(whole, *KEYS, "window")
 
     suite = [e for e in unified_suite(space, target.group) if not e.column or e.column in {*names, *KEYS}]
     context.publish(made, table.uri, suite, KEYS)
+    remove_folder(place)
 
 
 def _asked(space: ModelSpace, names: Collection[str]) -> tuple[set[str], set[str]]:

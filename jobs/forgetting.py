@@ -84,7 +84,7 @@ def find(spark: SparkSession, target: Target, users: Sequence[str]) -> dict[str,
                 files=frozenset(row[FILE] for row in held),
                 places=frozenset(row[PLACE] for row in held),
                 rows=sum(row["rows"] for row in held if row[FILE] in now),
-                available={row[FILE]: row["first"].replace(tzinfo=UTC) for row in held} if timed else {},
+                available={row[FILE]: row["first"].astimezone(UTC) for row in held} if timed else {},
             )
     return found
 
