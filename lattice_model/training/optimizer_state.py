@@ -17,7 +17,7 @@ def optimizer_state(optimizer: Optimizer) -> Tree:
         number: {key: _tensors(value) if _is_object(value) else value for key, value in state.items()}
         for number, state in saved["state"].items()
     }
-    return {"state": states, "param_groups": saved["param_groups"]}
+    return {"state": states, "param_groups": saved.get("param_groups", [])}
 
 
 def restore_optimizer(optimizer: Optimizer, saved: Tree) -> None:
