@@ -34,9 +34,20 @@ def table_parameters(network: nn.Module) -> list[nn.Parameter]:
 def dense_parameters(network: nn.Module) -> list[nn.Parameter]:
     """All parameters that are not embedding tables."""
     if isinstance(network, DistributedModelParallel):
-        return [part for name, part in network.named_parameters() if name not in network.fused_optimizer.params]
+        tables = _table_names(network)
+        return [part for name, part in network.named_parameters() if name not in tables]
     tables = {id(parameter) for parameter in table_parameters(network)}
     return [parameter for parameter in network.parameters() if id(parameter) not in tables]
+
+
+def _table_names(network: DistributedModelParallel) -> set[str]:
+    """The parameters of its tables, whichever process they lie in."""
+    return {
+        f"{path}.{kind}.{table}.weight"
+        for path, tables in network.plan.plan.items()
+        for table in tables
+        for kind in ("embedding_bags", "embeddings")
+    }
 
 
 def build_optimizers(network: nn.Module, config: TrainingConfig) -> list[Optimizer]:
@@ -59,7 +70,7 @@ def build_optimizers(network: nn.Module, config: TrainingConfig) -> list[Optimiz
             AdamW([{"params": vectors}], lr=config.learning_rate, weight_decay=0.0),
         ]
     if isinstance(network, DistributedModelParallel):
-        if network.fused_optimizer.params:
+        if network.plan.plan:  # in every process, whichever tables lie in it
             optimizers.append(network.fused_optimizer)
     elif tables:
         optimizers.append(RowWiseAdagrad(tables, lr=config.embedding_learning_rate, eps=ADAGRAD_EPSILON))

@@ -12,6 +12,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from torchrec.optim.keyed import KeyedOptimizer
 
 from lattice_model.batch import Batch
 from lattice_model.network.model import Model
@@ -72,11 +73,10 @@ class Step:
         """Go on from where ``state`` was asked for."""
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             restore_optimizer(optimizer, saved)
-        for schedule, saved in zip(self._schedules, state["schedules"], strict=True):
-            schedule.load_state_dict(saved)
-        for optimizer, schedule in zip(self._optimizers, self._schedules, strict=True):
+        for optimizer, schedule, saved in zip(self._optimizers, self._schedules, state["schedules"], strict=True):
+            schedule.load_state_dict(_own_rates(saved, schedule) if isinstance(optimizer, KeyedOptimizer) else saved)
             for group, rate in zip(optimizer.param_groups, schedule.get_last_lr(), strict=True):
-                group["lr"] = rate  # a fused optimizer's state has no groups
+                group["lr"] = rate
         self._differentiate.restore(state["gradients"])
         self._begin()
 
@@ -85,7 +85,7 @@ class Step:
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             groups = [
                 {**own, **{name: value for name, value in before.items() if name not in own}}
-                for own, before in zip(optimizer.state_dict()["param_groups"], saved["param_groups"], strict=True)
+                for own, before in zip(optimizer_state(optimizer)["param_groups"], saved["param_groups"], strict=True)
             ]
             restore_optimizer(optimizer, {**saved, "param_groups": groups})
         self._differentiate.restore(state["gradients"])
@@ -177,3 +177,10 @@ class Step:
         if config.clipping == "norm":
             return nullcontext()
         return clipped_updates(self._dense, relative=config.clippy_relative, absolute=config.clippy_absolute)
+
+
+def _own_rates(saved: Tree, schedule: LambdaLR) -> Tree:
+    """The saved state of a fused optimizer's schedule for the tables, as many or as few, that lie in this process."""
+    shares = [share(saved["last_epoch"]) for share in schedule.lr_lambdas]
+    rates = [base * share for base, share in zip(schedule.base_lrs, shares, strict=True)]
+    return {**saved, "base_lrs": schedule.base_lrs, "lr_lambdas": [None] * len(rates), "_last_lr": rates}

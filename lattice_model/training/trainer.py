@@ -165,7 +165,7 @@ def train(
             )
     if sharded is not None:
         weights = whole(sharded.state_dict(), group) if stopper is None else stopper.weights
-        optimizers = whole_state(run.step.state(), tables, group)
+        optimizers = whole_state(run.step.state(), tables, sharded, group)
         if group.first:
             with torch.random.fork_rng():
                 network = build(network_config)

@@ -19,16 +19,20 @@ from rich.console import Console
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.distributed.tensor import DTensor
+from torchrec.distributed.model_parallel import DistributedModelParallel
 from torchrec.distributed.types import ShardedTensor
 
 from lattice_model.training.distributed.group import Group
+from lattice_model.training.distributed.sharding import table_sums
 from lattice_model.training.run import Run
 from lattice_model.training.state import Tree
 from schemas.errors import LatticeError
 
 _ABOUT = "about.json"
-_BEST, _RANDOM = "best/", "random/"
-"""Keys of what is not every process's: the best weights, which the first holds, and each one's random state."""
+_BEST, _RANDOM, _TABLES = "best/", "random/", "tables/"
+"""Keys of what is not every process's: the best weights, which the first holds; each one's random state; and that of
+the tables' optimizer, which is where the rows are.
+"""
 
 
 class ShardedSaver:
@@ -144,20 +148,27 @@ class ShardedSaver:
             tensors[f"{_RANDOM}{self._group.rank}/{number}"] = value
         if state["stopper"]:
             tensors |= {_BEST + name: value for name, value in state["stopper"].pop("weights").items()}
+        tensors |= self._tables(run)
         tree = _encoded(state, tensors, "")
         return {key: value if value.ndim else value.view(1) for key, value in tensors.items()}, tree
+
+    def _tables(self, run: Run) -> dict[str, Tensor]:
+        if not isinstance(run.network, DistributedModelParallel):
+            return {}
+        return {_TABLES + name: value for name, value in table_sums(run.network).items()}
 
     def _load(self, place: Path, about: Mapping[str, Any], run: Run) -> Tree:
         """The state, with sharded tensors as they lie in the run, into which they were read."""
         reader = dcp.HuggingFaceStorageReader(str(place))
         stored = reader.read_metadata().state_dict_metadata
-        live: dict[str, Tensor] = {}
+        live = self._tables(run)
         _encoded({"weights": run.network.state_dict(), "step": run.step.state()}, live, "")
         own = f"{_RANDOM}{self._group.rank}/"
         wanted = {
             key: value
             for key, value in stored.items()
-            if not key.startswith((_BEST, _RANDOM))
+            if not key.startswith((_BEST, _RANDOM, _TABLES))
+            or (key.startswith(_TABLES) and key in live)
             or (key.startswith(_BEST) and self._group.first)
             or (key.startswith(own) and about["ranks"] == self._group.ranks)
         }

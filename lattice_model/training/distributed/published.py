@@ -9,7 +9,7 @@ from torchrec.distributed.model_parallel import DistributedModelParallel
 
 from lattice_model.network.model import Model
 from lattice_model.training.distributed.group import Group
-from lattice_model.training.distributed.sharding import fill, whole
+from lattice_model.training.distributed.sharding import fill, table_sums, whole, whole_table_sums
 from lattice_model.training.optimizers import dense_parameters
 from lattice_model.training.state import Tree
 
@@ -20,20 +20,19 @@ def table_names(network: Model) -> list[str]:
     return [name for name, part in network.named_parameters() if id(part) not in dense]
 
 
-def whole_state(state: Tree, tables: Sequence[str], group: Group) -> Tree | None:
+def whole_state(state: Tree, tables: Sequence[str], model: DistributedModelParallel, group: Group) -> Tree | None:
     """The state of a sharded ``Step`` as that of one process, in the first process; None in the others.
 
     ``tables`` are their parameters' names in the order of the whole network.
     """
-    found = whole(state, group)
+    found, sums = whole(state, group), whole_table_sums(model, group)
     if not group.first:
         return None
     if tables:
-        fused = {name: next(iter(value.values())) for name, value in found["optimizers"][-1]["state"].items()}
         steps = torch.tensor(float(found["schedules"][0]["last_epoch"]))
         found["optimizers"][-1] = {
             "state": {
-                number: {"step": steps.clone(), "sum": fused[name].view(-1, 1)} for number, name in enumerate(tables)
+                number: {"step": steps.clone(), "sum": sums[name].view(-1, 1)} for number, name in enumerate(tables)
             },
             "param_groups": [{"params": list(range(len(tables)))}],
         }
@@ -44,11 +43,11 @@ def sharded_state(state: Tree, tables: Sequence[str], model: DistributedModelPar
     """The state of one process's ``Step`` as that of a sharded one; the tables' is copied into the model at once."""
     optimizers = list(state["optimizers"])
     if tables:
-        saved = optimizers.pop()["state"]
-        live = model.fused_optimizer.state_dict()["state"]
+        saved, live = optimizers[-1]["state"], table_sums(model)
         for number, name in enumerate(tables):
-            fill(next(iter(live[name].values())), saved[number]["sum"])
-        fused = {"state": live, "param_groups": []}
+            if name in live:
+                fill(live[name], saved[number]["sum"])
+        optimizers[-1] = {"state": {}, "param_groups": []}
     dense = dense_parameters(model)
     if any(isinstance(part, DTensor) for part in dense):  # of AdamW alone: nothing else is sharded
         ordered = [part for part in dense if part.ndim >= 2] + [part for part in dense if part.ndim < 2]
@@ -59,7 +58,7 @@ def sharded_state(state: Tree, tables: Sequence[str], model: DistributedModelPar
                 for number, entry in optimizers[0]["state"].items()
             },
         }
-    return {**state, "optimizers": [*optimizers, *([fused] if tables else [])]}
+    return {**state, "optimizers": optimizers}
 
 
 def _like(value: Tensor, parameter: nn.Parameter) -> Tensor:

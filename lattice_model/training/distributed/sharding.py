@@ -123,6 +123,28 @@ def whole(value: Any, group: Group) -> Any:
     return value
 
 
+def table_sums(model: DistributedModelParallel) -> dict[str, ShardedTensor]:
+    """Row-wise Adagrad's sums of squares, (rows,), of the tables of which some rows lie here, by the table's name."""
+    state = model.fused_optimizer.state_dict()["state"]
+    return {name: next(iter(part.values())) for name, part in state.items()}
+
+
+def whole_table_sums(model: DistributedModelParallel, group: Group) -> dict[str, Tensor]:
+    """The same of all tables, whole, in the first process."""
+    own = {
+        name: [(part.metadata.shard_offsets[0], part.tensor.detach().cpu()) for part in value.local_shards()]
+        for name, value in table_sums(model).items()
+    }
+    parts: dict[str, list[tuple[int, Tensor]]] = {}
+    for found in group.gathered(own) or []:
+        for name, shards in found.items():
+            parts.setdefault(name, []).extend(shards)
+    return {
+        name: torch.cat([tensor for _, tensor in sorted(shards, key=lambda part: part[0])])
+        for name, shards in parts.items()
+    }
+
+
 def described(model: DistributedModelParallel) -> str:
     """In one line, what lies where."""
     ways = [
