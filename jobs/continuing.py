@@ -8,7 +8,6 @@ from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from jobs.model_config import ModelConfig
@@ -31,6 +30,7 @@ from lattice_model.models import name_of
 from lattice_model.network.inputs import inputs_from
 from lattice_model.training.checkpoint import Checkpoint, load
 from lattice_model.training.config import TrainingConfig
+from lattice_model.training.distributed.group import ALONE, Group
 from lattice_model.training.gates import Gates, failures
 from lattice_model.training.trainer import CHECKPOINT, LOG
 from lattice_model.training.trainer import train as run_training
@@ -42,7 +42,7 @@ _JUDGING_BATCH = 8192
 console = Console(stderr=True)
 
 
-def continue_model(target: Target, config: Path | None) -> Path:
+def continue_model(target: Target, config: Path | None, group: Group = ALONE) -> Path:
     """Train the serving model on the rows that became available since, and let the new one serve; return its folder.
 
     The freshest rows are kept apart: both models are judged on them, and the next night trains on them.
@@ -50,6 +50,7 @@ def continue_model(target: Target, config: Path | None) -> Path:
     Raises:
         LatticeError: none serves, its settings or features are others now, or the new one fails its gates.
     """
+    console.quiet = not group.first
     pointer = read_pointer(target, SERVING)
     if pointer is None:
         raise LatticeError(
@@ -68,7 +69,7 @@ def continue_model(target: Target, config: Path | None) -> Path:
     made_by = software()
     about = (made_by.code, manifest.fingerprint, training.model_dump_json(), parent.name, cut.isoformat())
     folder = model_folder(target, fingerprint(*about)[:12])
-    if not (folder / LOG).is_file():
+    if not group.first_s((folder / LOG).is_file()):
         span = f"from {before.trained_before:%Y-%m-%d %H:%M} to {cut:%Y-%m-%d %H:%M %Z}"
         console.print(f"train: model {folder.name} goes on from {parent.name} on rows available {span}")
         run_training(
@@ -81,18 +82,21 @@ def continue_model(target: Target, config: Path | None) -> Path:
                 seed=training.seed,
                 held=training.shuffle_rows,
                 selection=Selection(available_from=before.trained_before, available_before=cut),
+                share=group.share,
             ),
             manifest=manifest,
             split=before.split,
             folder=folder,
-            device=_device(),
+            device=group.device,
             console=console,
             software=made_by,
             cut=cut,
             continued=parent,
+            group=group,
         )
-    set_latest(target, before.split, folder.name)
-    _publish(target, parent, folder, manifest, gates, Selection(available_from=cut, available_before=end))
+    if group.first:
+        set_latest(target, before.split, folder.name)
+        _publish(target, parent, folder, manifest, gates, Selection(available_from=cut, available_before=end))
     return folder
 
 
@@ -135,7 +139,7 @@ def _publish(
     )
     objectives = [name for name, _ in manifest.heads()]
     before, after = (
-        by_objective(objectives, head_sums(load(model / CHECKPOINT).network, judges.epoch(), _device()))
+        by_objective(objectives, head_sums(load(model / CHECKPOINT).network, judges.epoch(), ALONE.device))
         for model in (parent, folder)
     )
     failed = failures(gates, before, after)
@@ -165,7 +169,3 @@ def _told(sums: Mapping[str, HeadSums]) -> dict[str, dict[str, float | None]]:
         name: {**asdict(part), "normalized_entropy": part.normalized_entropy, "calibration": part.calibration}
         for name, part in sums.items()
     }
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,5 +1,6 @@
 """``lattice export``: a trained model as a program that runs without this project."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,11 +19,25 @@ FOLDER = "export"
 console = Console(stderr=True)
 
 
-def export_model(model: Path, folder: Path) -> ServingLayout:
+class Float8(StrEnum):
+    """Scales of FP8 weights, as an option's choices."""
+
+    rowwise = "rowwise"
+    tensorwise = "tensorwise"
+
+
+def export_model(model: Path, folder: Path, float8: Float8 | None = None) -> ServingLayout:
     """Export a trained model from its folder."""
     checkpoint = load(model / CHECKPOINT)
     with console.status(f"export: tracing model {model.name}"):
-        return archive.write(folder, checkpoint.network, checkpoint.manifest, model=model.name, split=checkpoint.split)
+        return archive.write(
+            folder,
+            checkpoint.network,
+            checkpoint.manifest,
+            model=model.name,
+            split=checkpoint.split,
+            float8=float8.value if float8 else None,
+        )
 
 
 def exported(model: Path) -> archive.Export:
@@ -46,6 +61,10 @@ def export(
     out: Annotated[
         Path | None, typer.Option("--out", help="The folder to write. Default: `export` in the model's folder.")
     ] = None,
+    float8: Annotated[
+        Float8 | None,
+        typer.Option("--fp8", help="Store the weights of linear layers in FP8: a scale a row, or one a matrix."),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Write a trained model as program.pt2 (torch.export) and layout.json, which says what goes in and comes out.
@@ -57,10 +76,12 @@ def export(
       lattice export
 
       lattice export --model 1a2b3c4d5e6f --out serving/model
+
+      lattice export --fp8 rowwise --out serving/small
     """
     found = find_model(Target.parse(space, warehouse, group, models=models), split.value, model)
     folder = out or found / FOLDER
-    layout = export_model(found, folder)
+    layout = export_model(found, folder, float8)
     if as_json:
         print(layout.model_dump_json(indent=2))
     else:

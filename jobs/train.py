@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 from rich.console import Console
 
@@ -17,6 +16,7 @@ from jobs.target import Target, fingerprint
 from lattice_model.evaluation.predictions import KEYS
 from lattice_model.loader import Loader, Selection
 from lattice_model.models import configure
+from lattice_model.training.distributed.group import ALONE, Group, connected
 from lattice_model.training.log import TrainingLog
 from lattice_model.training.trainer import LOG
 from lattice_model.training.trainer import train as run_training
@@ -27,14 +27,15 @@ _VALIDATION_BATCH = 8192
 console = Console(stderr=True)
 
 
-def train_model(target: Target, split: Split, config: ModelConfig[Any]) -> Path:
+def train_model(target: Target, split: Split, config: ModelConfig[Any], group: Group = ALONE) -> Path:
     """Train on the rows available before the split's cut, unless that very model is there; return its folder."""
+    console.quiet = not group.first
     manifest = current_manifest(target)
     made_by = software()
     settings = config.model_dump_json(exclude={"gates"})
     name = fingerprint(made_by.code, manifest.fingerprint, config.model, settings, split)[:12]
     folder = model_folder(target, name)
-    if (folder / LOG).is_file():
+    if group.first_s((folder / LOG).is_file()):
         console.print(f"train: skipped, model {name} is finished (same input, code and configuration)")
     else:
         console.print(
@@ -47,6 +48,7 @@ def train_model(target: Target, split: Split, config: ModelConfig[Any]) -> Path:
             seed=config.training.seed,
             held=config.training.shuffle_rows,
             selection=Selection(available_before=manifest.cuts[split]),
+            share=group.share,
         )
         stopping = config.training.early_stopping
         validation = (
@@ -59,6 +61,7 @@ def train_model(target: Target, split: Split, config: ModelConfig[Any]) -> Path:
                 shuffle=False,
                 keys=KEYS,
                 selection=Selection(split=stopping.split),
+                share=group.share,
             )
         )
         run_training(
@@ -68,13 +71,15 @@ def train_model(target: Target, split: Split, config: ModelConfig[Any]) -> Path:
             manifest=manifest,
             split=split,
             folder=folder,
-            device="cuda" if torch.cuda.is_available() else "cpu",
+            device=group.device,
             console=console,
             validation=validation,
             software=made_by,
             cut=available_until(target, manifest.cuts[split]),
+            group=group,
         )
-    set_latest(target, split, name)
+    if group.first:
+        set_latest(target, split, name)
     return folder
 
 
@@ -95,7 +100,8 @@ def train(
     """Train on the rows whose labels were available before the split begins.
 
     With --split validation to choose settings, with --split test (the default) to report on the test range. A run that
-    was killed goes on from its last state when the same command is given again.
+    was killed goes on from its last state when the same command is given again. Several processes, on one machine or
+    many, train one model when torchrun starts them.
 
     Examples:
 
@@ -106,12 +112,18 @@ def train(
       lattice train --model dlrm
 
       lattice train --continue
+
+      torchrun --nproc-per-node 2 jobs/train.py --config wider.yaml
     """
     target = Target.parse(space, warehouse, group, models=models)
     if on and model is not None:
         raise LatticeError("--model", "--continue takes the model that serves.", "Leave one of them out.")
-    folder = continue_model(target, config) if on else train_model(target, split.value, ModelConfig.read(config, model))
-    if as_json:
+    with connected() as group:
+        if on:
+            folder = continue_model(target, config, group)
+        else:
+            folder = train_model(target, split.value, ModelConfig.read(config, model), group)
+    if as_json and group.first:
         log = TrainingLog.read(folder / LOG)
         print(json.dumps({"model": folder.name, "folder": str(folder), **log.model_dump(mode="json")}, indent=2))
 

@@ -50,6 +50,8 @@ class ServingLayout(_Part):
     torch: str
     """The version that wrote the program."""
     program_sha256: str = ""
+    float8: str | None = None
+    """How the linear layers' weights are scaled, if the program holds them in FP8."""
 
     @classmethod
     def of(cls, manifest: TrainingManifest, *, model: str, network: str, split: Split, torch: str) -> "ServingLayout":

@@ -10,7 +10,7 @@ from jobs.cli import COMMANDS
 from jobs.model_config import ModelConfig
 from lattice_model.models import MODELS
 from lattice_model.network.config import Hyperparameters
-from lattice_model.training.config import EarlyStopping, TrainingConfig
+from lattice_model.training.config import EarlyStopping, Precision, TrainingConfig
 from lattice_model.training.gates import Gates
 from schemas.space import Quality
 from schemas.space_file import load_space
@@ -81,8 +81,11 @@ def test_commands_and_links_exist(document: Path) -> None:
 
 def test_the_page_on_training_shows_settings_that_are_read(tmp_path: Path) -> None:
     page = ROOT / "docs" / "training.md"
-    stopping, gates = blocks(page, "yaml")
+    stopping, precision, gates = blocks(page, "yaml")
     path = tmp_path / "settings.yaml"
+    path.write_text(precision)
+    read = ModelConfig.read(path).training.precision
+    assert read == Precision(processors="bf16", transformer="fp8", fusion="fp8", heads="fp8")
     path.write_text(stopping + gates)
     settings = ModelConfig.read(path)
     assert settings.training.early_stopping == EarlyStopping(every=100, patience=3)

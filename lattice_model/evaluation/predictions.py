@@ -3,7 +3,7 @@
 Shapes: R rows, B impressions of a batch, O objectives.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -121,17 +121,25 @@ def predict(
     device: torch.device | str = "cpu",
 ) -> Predictions:
     """Run the network over batches that carry ``KEYS``, without dropout; the oracle heads serve."""
+    return joined([predict_share(network.to(device), batches, manifest, device)])
+
+
+def predict_share(
+    network: nn.Module, batches: Iterable[Loaded], manifest: TrainingManifest, device: torch.device | str
+) -> Predictions:
+    """The same of the rows that come to one process; the network is on the device."""
     oracle = list(manifest.oracle_heads())
     probabilities, labels, domains, keys = [], [], [], []
     training = network.training
-    network.to(device).eval()
-    with torch.inference_mode():
-        for batch, extra in batches:
-            logits_BH = network(batch.to(device))
+    network.eval()
+    with torch.no_grad():
+        for loaded in batches:
+            batch, rows = loaded.batch, loaded.rows
+            logits_BH = network(batch.to(device))[:rows]
             probabilities.append(torch.sigmoid(logits_BH[:, oracle].double()).cpu().numpy())
-            labels.append(batch.labels_BO.double().numpy())
-            domains.append(batch.domain_B.numpy())
-            keys.append(extra)
+            labels.append(batch.labels_BO[:rows].double().numpy())
+            domains.append(batch.domain_B[:rows].numpy())
+            keys.append({name: values[:rows] for name, values in loaded.keys.items()})
     network.train(training)
     return Predictions(
         manifest=manifest,
@@ -139,4 +147,17 @@ def predict(
         domain_R=np.concatenate(domains),
         labels_RO=np.concatenate(labels),
         probabilities_RO=np.concatenate(probabilities),
+    )
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """The rows of all parts."""
+    if len(parts) == 1:
+        return parts[0]
+    return Predictions(
+        manifest=parts[0].manifest,
+        keys={name: np.concatenate([part.keys[name] for part in parts]) for name in parts[0].keys},
+        domain_R=np.concatenate([part.domain_R for part in parts]),
+        labels_RO=np.concatenate([part.labels_RO for part in parts]),
+        probabilities_RO=np.concatenate([part.probabilities_RO for part in parts]),
     )

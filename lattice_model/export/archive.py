@@ -21,6 +21,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from lattice_model.export.float8 import Scaling
 from lattice_model.export.serving import export_program
 from lattice_model.models import name_of
 from lattice_model.network.model import Model
@@ -40,19 +41,29 @@ class Export:
     program: bytes
 
 
-def write(folder: Path, network: Model, manifest: TrainingManifest, *, model: str, split: Split) -> ServingLayout:
+def write(
+    folder: Path,
+    network: Model,
+    manifest: TrainingManifest,
+    *,
+    model: str,
+    split: Split,
+    float8: Scaling | None = None,
+) -> ServingLayout:
     """Export a trained network, in evaluation mode; a folder of that name is replaced.
+
+    ``float8``: with the weights of linear layers in FP8, and how they are scaled.
 
     Raises:
         LatticeError: it cannot be written.
     """
     buffer = io.BytesIO()
-    program = export_program(network, manifest)
+    program = export_program(network, manifest, float8)
     program.example_inputs = None  # they would be pickled
     torch.export.save(program, buffer)
     layout = ServingLayout.of(
         manifest, model=model, network=name_of(network.config.hyper), split=split, torch=torch.__version__
-    ).model_copy(update={"program_sha256": hashlib.sha256(buffer.getvalue()).hexdigest()})
+    ).model_copy(update={"program_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(), "float8": float8})
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.new")
     try:
         unfinished.mkdir(parents=True)

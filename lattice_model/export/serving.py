@@ -12,6 +12,7 @@ from torch.export import Dim, ExportedProgram
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from lattice_model.batch import Batch, SequenceBatch
+from lattice_model.export.float8 import Scaling, use_float8_weights
 from lattice_model.export.lookups import replace_tables
 from lattice_model.network.model import Model
 from schemas.manifest import TrainingManifest
@@ -26,9 +27,11 @@ _EXAMPLES = 3
 class Serving(nn.Module):
     """Folds ids, runs the network on them and takes the oracle heads' probabilities."""
 
-    def __init__(self, network: Model, manifest: TrainingManifest) -> None:
+    def __init__(self, network: Model, manifest: TrainingManifest, float8: Scaling | None = None) -> None:
         super().__init__()
         self.network = copy.deepcopy(network).cpu().eval()
+        if float8 is not None:
+            use_float8_weights(self.network, float8)
         lengths = {f"{s.name}.{part.field}": s.length for s in manifest.sequences for part in s.ids}
         replace_tables(self.network, lengths)
         self.categorical = manifest.categorical
@@ -87,13 +90,16 @@ def example_inputs(manifest: TrainingManifest, rows: int = _EXAMPLES) -> Inputs:
     return inputs
 
 
-def export_program(network: Model, manifest: TrainingManifest) -> ExportedProgram:
-    """The serving part as a graph of PyTorch's own operators, for batches of any size."""
+def export_program(network: Model, manifest: TrainingManifest, float8: Scaling | None = None) -> ExportedProgram:
+    """The serving part as a graph of PyTorch's own operators, for batches of any size.
+
+    ``float8``: with its linear layers' weights in FP8, and how they are scaled.
+    """
     inputs = example_inputs(manifest)
     batch = Dim("batch", min=1)
     with torch.no_grad():
         program = torch.export.export(
-            Serving(network, manifest).eval(),
+            Serving(network, manifest, float8).eval(),
             (inputs,),
             dynamic_shapes=({name: {0: batch} for name in inputs},),
             strict=False,

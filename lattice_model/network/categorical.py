@@ -45,6 +45,7 @@ class CategoricalProcessor(nn.Module):
         ordered = [feature for id_space in sizes for feature in features if feature.id_space == id_space]
         self.tables = EmbeddingBagCollection(tables=tables)
         self.tokens = len(ordered)
+        self.names = [feature.name for feature in ordered]
         self.id_spaces = [feature.id_space for feature in ordered]
         """That of each token."""
         self.dim = dim
@@ -66,4 +67,6 @@ class CategoricalProcessor(nn.Module):
     # How many ids a batch has is data: torch.compile would break its graph at every feature.
     @torch.compiler.disable
     def _look_up(self, ids: KeyedJaggedTensor) -> Tensor:
-        return self.tables(ids).values()
+        found = self.tables(ids)
+        # Sharded tables come in an order of their own.
+        return found.values() if found.keys() == self.names else torch.cat([found[name] for name in self.names], dim=1)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torchrec.distributed.types import Awaitable
 from torchrec.modules.embedding_configs import EmbeddingConfig
 from torchrec.modules.embedding_modules import EmbeddingCollection
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
@@ -114,6 +115,8 @@ class EventEmbedder(nn.Module):
                 lengths=torch.cat(lengths),
             )
         )
+        if isinstance(found, Awaitable):  # sharded tables: the events are still on their way
+            found = found.wait()
         return [
             torch.stack([found[key].values().view(*batch.ids_BNI.shape[:2], self.dim) for key in keys]).sum(0)
             for keys, batch in zip(self.keys, batches, strict=True)

@@ -30,6 +30,24 @@ class EarlyStopping(BaseModel):
         return self
 
 
+NumberFormat = Literal["fp32", "bf16", "fp8"]
+
+
+class Precision(BaseModel):
+    """In what the matrix products of each family of modules are computed; norms are float32 in all of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    processors: NumberFormat = Field(default="fp32", description="Feature processors.")
+    mixing: NumberFormat = Field(default="fp32", description="The mixing network.")
+    transformer: NumberFormat = Field(default="fp32", description="Transformer Blocks.")
+    fusion: NumberFormat = Field(default="fp32", description="Fusion Blocks.")
+    heads: NumberFormat = Field(default="fp32", description="Task modules.")
+    scaling: Literal["rowwise", "tensorwise"] = Field(
+        default="rowwise", description="fp8: a scale for each row of a matrix, or one for all of it."
+    )
+
+
 class TrainingConfig(BaseModel):
     """Frozen and checked where it is built; the same values on the same table give the same model."""
 
@@ -74,8 +92,14 @@ class TrainingConfig(BaseModel):
     metabalance_decay: float = Field(default=0.9, ge=0, lt=1, description="Of the norms' moving averages.")
     seed: int = Field(default=1, ge=0, description="Of initial weights, dropout and the order of rows.")
     bf16: bool = Field(default=False, description="Autocast of matrix products to bfloat16.")
+    precision: Precision | None = Field(default=None, description="That of each family of modules, in place of bf16.")
     compile: bool = Field(default=False, description="torch.compile of the network.")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of torch; default: torch's own choice.")
+    shard_from: int | None = Field(
+        default=1_000_000,
+        ge=1,
+        description="With torchrun: dense blocks of as many parameters are sharded, not replicated. Null: none.",
+    )
     shuffle_rows: int = Field(default=131_072, ge=1, description="Rows held by the shuffling buffer.")
 
     save_every: float = Field(
@@ -89,6 +113,16 @@ class TrainingConfig(BaseModel):
                 "the training settings accumulate and correlation_weight or metabalance",
                 "A correlation, or the norm of an objective's gradient, of a batch is no sum over its parts.",
                 "Set accumulate to 1 with a larger batch_size, or leave the other two out.",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_says_how_precise(self) -> Self:
+        if self.bf16 and self.precision is not None:
+            raise LatticeError(
+                "the training settings bf16 and precision",
+                "Both say in what matrix products are computed.",
+                "Leave bf16 out: precision names bf16 where it is meant.",
             )
         return self
 

@@ -4,30 +4,34 @@ import math
 from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lattice_model.evaluation.evaluate import evaluate
 from lattice_model.evaluation.metrics import entropy
-from lattice_model.evaluation.predictions import predict
+from lattice_model.evaluation.predictions import joined, predict_share
 from lattice_model.evaluation.results import PortfolioMetrics
 from lattice_model.loading.rows import Loaded
-from lattice_model.network.model import Model
 from lattice_model.training.config import EarlyStopping
+from lattice_model.training.distributed.group import ALONE, Group
+from lattice_model.training.distributed.sharding import whole
 from lattice_model.training.log import ValidationPoint
 from lattice_model.training.state import Tree
 from schemas.manifest import TrainingManifest
 
 
 class Stopper:
-    """Evaluates a network, and remembers the best of it."""
+    """Evaluates a network, and remembers the best of it. The processes of a group do so together."""
 
-    def __init__(self, config: EarlyStopping, manifest: TrainingManifest, device: torch.device) -> None:
+    def __init__(
+        self, config: EarlyStopping, manifest: TrainingManifest, device: torch.device, group: Group = ALONE
+    ) -> None:
         self.history: list[ValidationPoint] = []
         self.weights: dict[str, Tensor] = {}
-        """Of the best evaluation."""
+        """Of the best evaluation; in the first process alone."""
         self._config = config
         self._manifest = manifest
         self._device = device
+        self._group = group
 
     def due(self, step: int, steps: int) -> bool:
         """Whether a step (from 1) of a run of ``steps`` is followed by an evaluation."""
@@ -39,15 +43,19 @@ class Stopper:
         best = max((number for number, point in enumerate(self.history) if point.best), default=0)
         return len(self.history) - 1 - best >= self._config.patience
 
-    def evaluate(self, network: Model, batches: Iterable[Loaded], step: int) -> ValidationPoint:
-        """Evaluate the network on the validation rows after a step."""
-        predictions = predict(network, batches, self._manifest, self._device)
-        portfolios = evaluate(predictions, model="", split=self._config.split).slices[0].portfolios
-        normalized_entropy, auc = weighted_means(portfolios)
+    def evaluate(self, network: nn.Module, batches: Iterable[Loaded], step: int) -> ValidationPoint:
+        """Evaluate the network on the validation rows after a step; each process gives those of its share."""
+        parts = self._group.gathered(predict_share(network, batches, self._manifest, self._device))
+        means = None
+        if parts is not None:
+            report = evaluate(joined(parts), model="", split=self._config.split)
+            means = weighted_means(report.slices[0].portfolios)
+        normalized_entropy, auc = self._group.first_s(means) or (None, None)
         point = ValidationPoint(step=step, normalized_entropy=normalized_entropy, auc=auc, best=False)
         if all(self._worth(point) > self._worth(before) for before in self.history):
             point = point.model_copy(update={"best": True})
-            self.weights = {name: tensor.cpu().clone() for name, tensor in network.state_dict().items()}
+            weights = whole(network.state_dict(), self._group)
+            self.weights = weights if self._group.first else {}
         self.history.append(point)
         return point
 

@@ -41,10 +41,13 @@ class Gradients:
         if self._balance:
             self._balance.restore(state)
 
-    def __call__(self, losses: HeadLosses, auxiliary: Sequence[Tensor]) -> None:
-        """``auxiliary`` losses are added to the cross-entropy as they are, or are tasks of their own."""
+    def __call__(self, losses: HeadLosses, auxiliary: Sequence[Tensor], ranks: int = 1) -> None:
+        """``auxiliary`` losses are added to the cross-entropy as they are, or are tasks of their own.
+
+        With several ``ranks``, whose gradients' mean is taken where the sum is meant, all is multiplied by them.
+        """
         if self._balance is None:
-            sum(auxiliary, losses.total).backward()
+            (sum(auxiliary, losses.total) * ranks).backward()
         else:
             objectives = [losses.part_H[heads].sum() for heads in self._objectives]
             self._balance.backward([*objectives, *auxiliary], self._own)

@@ -80,6 +80,8 @@ class TrainingLog(_Log):
     """The network's."""
     software: Software = Software()
     device: str
+    processes: int = 1
+    """That shared the batches."""
     dense_parameters: int
     embedding_parameters: int
     heads: tuple[str, ...]

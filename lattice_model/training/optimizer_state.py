@@ -6,12 +6,18 @@ import torch
 from pytorch_optimizer import ScalableShampoo
 from torch import Tensor
 from torch.optim import Optimizer
+from torchrec.optim.keyed import KeyedOptimizer
 
 from lattice_model.training.state import Tree
 
 
 def optimizer_state(optimizer: Optimizer) -> Tree:
-    """What ``state_dict`` gives; of an object of the library (Shampoo's) its tensors."""
+    """What ``state_dict`` gives; of an object of the library (Shampoo's) its tensors.
+
+    That of a fused optimizer belongs to sharded tables, and is no single process's: nothing here.
+    """
+    if isinstance(optimizer, KeyedOptimizer):
+        return {"state": {}, "param_groups": []}
     saved = optimizer.state_dict()
     states = {
         number: {key: _tensors(value) if _is_object(value) else value for key, value in state.items()}
@@ -22,6 +28,8 @@ def optimizer_state(optimizer: Optimizer) -> Tree:
 
 def restore_optimizer(optimizer: Optimizer, saved: Tree) -> None:
     """Give an optimizer that was built in the same way for the same parameters the state that was saved."""
+    if isinstance(optimizer, KeyedOptimizer):
+        return
     made = _made_objects(optimizer) if isinstance(optimizer, ScalableShampoo) else {}
     states = {}
     for number, state in saved["state"].items():

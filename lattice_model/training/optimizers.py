@@ -2,10 +2,13 @@
 second-order optimizer their matrices (paper 3.3.5).
 """
 
+import torch
 from pytorch_optimizer import SOAP, ScalableShampoo
 from pytorch_optimizer.optimizer.utils.graft import LayerWiseGrafting
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.optim import AdamW, Optimizer
+from torchrec.distributed.model_parallel import DistributedModelParallel
 from torchrec.modules.embedding_modules import EmbeddingBagCollection, EmbeddingCollection
 from torchrec.optim.rowwise_adagrad import RowWiseAdagrad
 
@@ -13,6 +16,9 @@ from lattice_model.training.config import TrainingConfig
 
 _LARGEST_SIDE = 2048
 """Of a matrix, for SOAP to decompose it: beyond it the time grows with the cube. Shampoo cuts matrices into blocks."""
+
+ADAGRAD_EPSILON = 1e-10
+"""Beside the root of a row's summed squares."""
 
 
 def table_parameters(network: nn.Module) -> list[nn.Parameter]:
@@ -27,13 +33,26 @@ def table_parameters(network: nn.Module) -> list[nn.Parameter]:
 
 def dense_parameters(network: nn.Module) -> list[nn.Parameter]:
     """All parameters that are not embedding tables."""
+    if isinstance(network, DistributedModelParallel):
+        tables = _table_names(network)
+        return [part for name, part in network.named_parameters() if name not in tables]
     tables = {id(parameter) for parameter in table_parameters(network)}
     return [parameter for parameter in network.parameters() if id(parameter) not in tables]
 
 
+def _table_names(network: DistributedModelParallel) -> set[str]:
+    """The parameters of its tables, whichever process they lie in."""
+    return {
+        f"{path}.{kind}.{table}.weight"
+        for path, tables in network.plan.plan.items()
+        for table in tables
+        for kind in ("embedding_bags", "embeddings")
+    }
+
+
 def build_optimizers(network: nn.Module, config: TrainingConfig) -> list[Optimizer]:
     """First those of dense matrices, with weight decay, and of dense vectors, without; then row-wise Adagrad, if there
-    are tables.
+    are tables. Of a sharded network these are in the order of the whole one's, and Adagrad is the fused one.
     """
     dense, tables = dense_parameters(network), table_parameters(network)
     matrices, vectors = [part for part in dense if part.ndim >= 2], [part for part in dense if part.ndim < 2]
@@ -44,14 +63,27 @@ def build_optimizers(network: nn.Module, config: TrainingConfig) -> list[Optimiz
             {"params": vectors, "weight_decay": 0.0},
         ]
         optimizers = [AdamW(groups, lr=config.learning_rate)]
+        _begin_sharded(optimizers[0])
     else:
         optimizers = [
             _second_order(matrices, config),
             AdamW([{"params": vectors}], lr=config.learning_rate, weight_decay=0.0),
         ]
-    if tables:
-        optimizers.append(RowWiseAdagrad(tables, lr=config.embedding_learning_rate))
+    if isinstance(network, DistributedModelParallel):
+        if network.plan.plan:  # in every process, whichever tables lie in it
+            optimizers.append(network.fused_optimizer)
+    elif tables:
+        optimizers.append(RowWiseAdagrad(tables, lr=config.embedding_learning_rate, eps=ADAGRAD_EPSILON))
     return optimizers
+
+
+def _begin_sharded(optimizer: Optimizer) -> None:
+    """Give sharded parameters the state that AdamW makes in its first step: a saved one is read into it."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if isinstance(parameter, DTensor):
+                moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+                optimizer.state[parameter] = {"step": torch.tensor(0.0), **moments}
 
 
 def _second_order(matrices: list[nn.Parameter], config: TrainingConfig) -> Optimizer:

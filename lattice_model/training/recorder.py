@@ -29,9 +29,12 @@ _SMOOTHING = 0.8
 
 
 class Recorder:
-    """A context manager around the steps of one run; its clock starts, or goes on, when it is entered."""
+    """A context manager around the steps of one run; its clock starts, or goes on, when it is entered.
 
-    def __init__(self, *, folder: Path, heads: Sequence[str], steps: int, console: Console) -> None:
+    Without a folder it draws no scalars: those of a run are drawn by one of its processes.
+    """
+
+    def __init__(self, *, folder: Path | None, heads: Sequence[str], steps: int, console: Console) -> None:
         self.curve: list[TrainingPoint] = []
         self._sums_H: Tensor
         self._labels_H: Tensor
@@ -41,6 +44,7 @@ class Recorder:
         self._steps = steps
         self._every = max(1, steps // POINTS)
         self._folder = folder
+        self._writer: SummaryWriter | None = None
         self._progress = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -54,10 +58,11 @@ class Recorder:
         self._forget()
 
     def __enter__(self) -> Self:
-        if self.step == 0:
-            shutil.rmtree(self._folder, ignore_errors=True)  # another run's scalars would be drawn into this one
-        # what was drawn after the state was saved is drawn anew
-        self._writer = SummaryWriter(log_dir=str(self._folder), purge_step=self.step + 1 if self.step else None)
+        if self._folder is not None:
+            if self.step == 0:
+                shutil.rmtree(self._folder, ignore_errors=True)  # another run's scalars would be drawn into this one
+            # what was drawn after the state was saved is drawn anew
+            self._writer = SummaryWriter(log_dir=str(self._folder), purge_step=self.step + 1 if self.step else None)
         self._task = self._progress.add_task("training", total=self._steps, completed=self.step, state="")
         self._progress.start()
         now = time.perf_counter()
@@ -68,7 +73,8 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
     @property
     def seconds(self) -> float:
@@ -134,7 +140,7 @@ class Recorder:
         """Draw an evaluation."""
         for name in ("normalized_entropy", "auc"):
             value = getattr(point, name)
-            if value is not None:
+            if value is not None and self._writer is not None:
                 self._writer.add_scalar(f"validation/{name}", value, point.step)
 
     def _record(self, epoch: int, learning_rate: float) -> None:
@@ -164,8 +170,9 @@ class Recorder:
         scalars = {"loss": point.loss, "learning_rate": point.learning_rate, "rows_per_second": point.rows_per_second}
         scalars["waiting_share"] = self.waiting_share
         scalars |= {f"head/{name}": loss for name, loss in point.head_losses.items() if loss is not None}
-        for name, value in scalars.items():
-            self._writer.add_scalar(name, value, point.step)
+        if self._writer is not None:
+            for name, value in scalars.items():
+                self._writer.add_scalar(name, value, point.step)
         state = f"loss {point.smoothed:.4f}, {point.rows_per_second:,.0f} rows/s"
         self._progress.update(self._task, state=state)
 

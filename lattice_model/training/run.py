@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from torch import nn
 
-from lattice_model.network.model import Model
 from lattice_model.training.early_stopping import Stopper
 from lattice_model.training.recorder import Recorder
 from lattice_model.training.state import Tree, read_state, write_state
@@ -19,7 +19,7 @@ class Run:
     """The parts of a run that have a state, and where it stands in the data."""
 
     def __init__(
-        self, *, network: Model, step: Step, recorder: Recorder, stopper: Stopper | None, device: torch.device
+        self, *, network: nn.Module, step: Step, recorder: Recorder, stopper: Stopper | None, device: torch.device
     ) -> None:
         self.epoch = 0
         """Under way, from 0."""
@@ -50,6 +50,8 @@ class Run:
         self.recorder.restore(state["recorder"])
         if self.stopper:
             self.stopper.restore(state["stopper"])
+        if state["random"] is None:  # of other processes than these
+            return
         cpu, *cuda = state["random"]
         torch.set_rng_state(cpu)
         for random in cuda:
@@ -67,6 +69,13 @@ class Saver:
         self._owner = {part: hashlib.sha256(text.encode()).hexdigest() for part, text in owner.items()}
         self._every = every
         self._saved = time.monotonic()
+
+    def restore(self, run: Run, console: Console) -> bool:
+        """Let the run go on from the state, if there is one; whether there was."""
+        state = self.find(console)
+        if state is not None:
+            run.restore(state)
+        return state is not None
 
     def find(self, console: Console) -> Tree | None:
         """The state to go on from, if there is one; one of another run is left out, and that is said.

@@ -8,9 +8,11 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_, get_total_norm
+from torch.distributed.tensor import DTensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from torchrec.optim.keyed import KeyedOptimizer
 
 from lattice_model.batch import Batch
 from lattice_model.network.model import Model
@@ -19,6 +21,7 @@ from lattice_model.supervision.label_smoothing import smooth_labels
 from lattice_model.supervision.masked_bce import HeadLosses, count_labels, head_targets, masked_bce
 from lattice_model.training.clippy import clipped_updates
 from lattice_model.training.config import TrainingConfig
+from lattice_model.training.distributed.group import ALONE, Group
 from lattice_model.training.gradients import Gradients
 from lattice_model.training.optimizer_state import optimizer_state, restore_optimizer
 from lattice_model.training.optimizers import build_optimizers, dense_parameters
@@ -28,19 +31,30 @@ from schemas.errors import LatticeError
 
 
 class Step:
-    """Updates a network's parameters, once a call."""
+    """Updates a network's parameters, once a call; ``sharded`` is the network as the group's processes share it."""
 
-    def __init__(self, network: Model, config: TrainingConfig, steps: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: Model,
+        config: TrainingConfig,
+        steps: int,
+        device: torch.device,
+        group: Group = ALONE,
+        sharded: nn.Module | None = None,
+    ) -> None:
         self._heads = network.config.inputs.heads
-        self._dense = dense_parameters(network)
+        self._group = group
+        trained = network if sharded is None else sharded
+        self._dense = dense_parameters(trained)
         self._config = config
         self._device = device
         self._differentiate = Gradients(network, config)
-        self._model: nn.Module = torch.compile(network) if config.compile else network  # type: ignore[assignment]
-        self._optimizers: list[Optimizer] = build_optimizers(network, config)
+        self._model: nn.Module = torch.compile(trained) if config.compile else trained  # type: ignore[assignment]
+        self._optimizers: list[Optimizer] = build_optimizers(trained, config)
         self._schedules = [
             LambdaLR(optimizer, lambda step: learning_rate_share(step, steps, config)) for optimizer in self._optimizers
         ]
+        self._begin()
 
     @property
     def learning_rate(self) -> float:
@@ -59,16 +73,19 @@ class Step:
         """Go on from where ``state`` was asked for."""
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             restore_optimizer(optimizer, saved)
-        for schedule, saved in zip(self._schedules, state["schedules"], strict=True):
-            schedule.load_state_dict(saved)
+        for optimizer, schedule, saved in zip(self._optimizers, self._schedules, state["schedules"], strict=True):
+            schedule.load_state_dict(_own_rates(saved, schedule) if isinstance(optimizer, KeyedOptimizer) else saved)
+            for group, rate in zip(optimizer.param_groups, schedule.get_last_lr(), strict=True):
+                group["lr"] = rate
         self._differentiate.restore(state["gradients"])
+        self._begin()
 
     def begin_with(self, state: Tree) -> None:
         """Take over what an earlier run's optimizers had gathered, and nothing of its settings or schedule."""
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             groups = [
                 {**own, **{name: value for name, value in before.items() if name not in own}}
-                for own, before in zip(optimizer.state_dict()["param_groups"], saved["param_groups"], strict=True)
+                for own, before in zip(optimizer_state(optimizer)["param_groups"], saved["param_groups"], strict=True)
             ]
             restore_optimizer(optimizer, {**saved, "param_groups": groups})
         self._differentiate.restore(state["gradients"])
@@ -77,18 +94,19 @@ class Step:
         """Return the cross-entropy, by head and in all, before the update; ``number`` is the step's, for messages.
 
         Several batches give the gradient of one that has all their rows, but for the order of additions, with the
-        memory of the largest.
+        memory of the largest; and so do the batches of the group's processes together.
         """
         targets = [self._targets(batch) for batch in batches]
-        whole_H = torch.stack(
+        own_H = torch.stack(
             [count_labels(part, batch.weight_B) for part, batch in zip(targets, batches, strict=True)]
         ).sum(0)
+        whole_H = self._group.sum(own_H.to(self._device))
         parts = []
         for batch, targets_BH in zip(batches, targets, strict=True):
             losses, auxiliary = self._losses(batch.to(self._device), targets_BH.to(self._device), whole_H)
-            self._differentiate(losses, auxiliary)
+            self._differentiate(losses, auxiliary, self._group.ranks)
             parts.append(HeadLosses(*(part.detach() for part in losses)))
-        losses = HeadLosses(*(torch.stack(values).sum(0) for values in zip(*parts, strict=True)))
+        losses = self._together(HeadLosses(*(torch.stack(values).sum(0) for values in zip(*parts, strict=True))))
         norm = self._clip()
         loss = losses.total.item()
         if not torch.isfinite(losses.total + norm):
@@ -121,22 +139,48 @@ class Step:
             return losses, []
         return losses, [config.correlation_weight * correlation_loss(logits_BH, targets_BH, batch.weight_B)]
 
+    def _together(self, losses: HeadLosses) -> HeadLosses:
+        """Those of all processes: sums, as each divides by the labels of all."""
+        sizes = [part.numel() for part in losses]
+        parts = self._group.sum(torch.cat([part.view(-1) for part in losses])).split(sizes)
+        return HeadLosses(*(part.view_as(own) for part, own in zip(parts, losses, strict=True)))
+
     def _clip(self) -> Tensor:
         """Return the norm of the dense parameters' gradient, before it was clipped if it is."""
+        sharded = [part for part in self._dense if isinstance(part, DTensor)]
+        replicated = [part for part in self._dense if not isinstance(part, DTensor)]
+        norms = [
+            get_total_norm([part.grad for part in parts if part.grad is not None]) for parts in (replicated, sharded)
+        ]
+        whole = [norm.full_tensor() if isinstance(norm, DTensor) else norm for norm in norms]
+        norm = get_total_norm(whole) if sharded else whole[0]
         if self._config.clipping == "norm":
-            return clip_grad_norm_(self._dense, self._config.clip_norm)
-        return get_total_norm([part.grad for part in self._dense if part.grad is not None])
+            for parts in (replicated, sharded):
+                clip_grads_with_norm_(parts, self._config.clip_norm, norm)
+        return norm
 
     def _update(self) -> None:
         with self._clipped_updates():
             for optimizer in self._optimizers:
                 optimizer.step()
-        for optimizer, schedule in zip(self._optimizers, self._schedules, strict=True):
-            optimizer.zero_grad(set_to_none=True)
+        for schedule in self._schedules:
             schedule.step()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make ready for the next backward pass: a fused optimizer takes the learning rate that it updates with."""
+        for optimizer in self._optimizers:
+            optimizer.zero_grad(set_to_none=True)
 
     def _clipped_updates(self) -> AbstractContextManager[None]:
         config = self._config
         if config.clipping == "norm":
             return nullcontext()
         return clipped_updates(self._dense, relative=config.clippy_relative, absolute=config.clippy_absolute)
+
+
+def _own_rates(saved: Tree, schedule: LambdaLR) -> Tree:
+    """The saved state of a fused optimizer's schedule for the tables, as many or as few, that lie in this process."""
+    shares = [share(saved["last_epoch"]) for share in schedule.lr_lambdas]
+    rates = [base * share for base, share in zip(schedule.base_lrs, shares, strict=True)]
+    return {**saved, "base_lrs": schedule.base_lrs, "lr_lambdas": [None] * len(rates), "_last_lr": rates}

@@ -1,7 +1,7 @@
 """The training loop (paper 3.5): what is computed is the network's and the step's business."""
 
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
 from itertools import islice
@@ -11,15 +11,22 @@ from typing import Any, Protocol
 import torch
 from rich.console import Console
 from torch import nn
+from torchrec.distributed.model_parallel import DistributedModelParallel
 
 from lattice_model.loading.rows import Loaded
 from lattice_model.models import build, name_of
 from lattice_model.network.config import NetworkConfig
 from lattice_model.training.checkpoint import Checkpoint, load, save
 from lattice_model.training.config import TrainingConfig
+from lattice_model.training.distributed.checkpoint import ShardedSaver
+from lattice_model.training.distributed.group import ALONE, Group
+from lattice_model.training.distributed.published import sharded_state, table_names, whole_state
+from lattice_model.training.distributed.refusals import refuse
+from lattice_model.training.distributed.sharding import described, shard, whole
 from lattice_model.training.early_stopping import Stopper
 from lattice_model.training.log import Software, TrainingLog, head_name
 from lattice_model.training.optimizers import dense_parameters, table_parameters
+from lattice_model.training.precision import apply_precision
 from lattice_model.training.recorder import Recorder
 from lattice_model.training.run import Run, Saver
 from lattice_model.training.state import read_state, write_state
@@ -28,8 +35,11 @@ from schemas.errors import LatticeError
 from schemas.manifest import Split, TrainingManifest
 
 CHECKPOINT, LOG, SCALARS, STATE = "checkpoint", "training.json", "tensorboard", "state.safetensors"
+SHARDED_STATE = "state"
 OPTIMIZERS = "optimizers.safetensors"
 """What a run leaves in its folder; the log is written last, and the state is there until then."""
+_SEEDS = 1_000_003
+"""Apart from each other by more than there are processes."""
 
 
 class BatchSource(Protocol):
@@ -40,7 +50,10 @@ class BatchSource(Protocol):
         """Batches of one epoch."""
 
     def epoch(self, number: int = 0, start: int = 0) -> Generator[Loaded]:
-        """The batches of an epoch, from 0, without the first ``start``: the same for the same number."""
+        """The batches of an epoch, from 0, without the first ``start``: the same for the same number.
+
+        In a run of several processes, this one's share of each.
+        """
 
 
 def train(
@@ -57,6 +70,7 @@ def train(
     software: Software | None = None,
     cut: datetime | None = None,
     continued: Path | None = None,
+    group: Group = ALONE,
 ) -> TrainingLog:
     """Train a model on rows available before ``manifest.cuts[split]``, and fill ``folder`` as said above.
 
@@ -66,12 +80,16 @@ def train(
     ``cut`` is said of the rows if it is earlier. The run begins with the weights and the optimizers' state of the
     ``continued`` one, a folder that this has filled.
 
+    The processes of a ``group`` all call this, each with its share of the batches, and the first one writes. They take
+    the steps that one process would take, but for the order of additions and for what dropout draws.
+
     Raises:
         LatticeError: the loss or a gradient stopped being a number, the folder cannot be written, the state is damaged,
-            or the run would stop on rows that it trains on.
+            the run would stop on rows that it trains on, or a setting is none for several processes.
     """
-    device, console, software = torch.device(device), console or Console(stderr=True), software or Software()
-    stopper = _stopper(config, manifest, split, device)
+    device, software = torch.device(device), software or Software()
+    console = (console or Console(stderr=True)) if group.first else Console(quiet=True)
+    stopper = _stopper(config, manifest, split, device, group)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     _make(folder)
@@ -85,24 +103,40 @@ def train(
         "code": software.model_dump_json(),
         "device": device.type,
     }
-    saver = Saver(folder / STATE, owner, config.save_every)
+    saver: Saver | ShardedSaver
+    if group.distributed:
+        saver = ShardedSaver(folder / SHARDED_STATE, owner, config.save_every, group)
+    else:
+        saver = Saver(folder / STATE, owner, config.save_every)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         network = build(network_config).to(device).train()
+        sizes = _count(dense_parameters(network)), _count(table_parameters(network))
+        tables = table_names(network)
+        if config.precision is not None:
+            apply_precision(network, config.precision, device)
+        sharded = None
+        if group.distributed:
+            refuse(config, network, group)
+            if continued is not None:
+                network.load_state_dict(load(continued / CHECKPOINT).network.state_dict())
+            sharded = shard(network, config, group)
+            console.print(f"train: {group.ranks} processes; {described(sharded)}")
+            torch.manual_seed(config.seed * _SEEDS + group.rank)  # each process drops out other units
         run = Run(
-            network=network,
-            step=Step(network, config, steps, device),
-            recorder=Recorder(folder=folder / SCALARS, heads=heads, steps=steps, console=console),
+            network=network if sharded is None else sharded,
+            step=Step(network, config, steps, device, group, sharded),
+            recorder=Recorder(
+                folder=folder / SCALARS if group.first else None, heads=heads, steps=steps, console=console
+            ),
             stopper=stopper,
             device=device,
         )
         if continued is not None:
-            _begin_with(run, continued)
-        state = saver.find(console)
-        if state is not None:
-            run.restore(state)
+            _begin_with(run, continued, tables)
+        saver.restore(run, console)
         with run.recorder:
-            _steps(run, config, steps, batches, validation, saver)
+            _steps(run, config, steps, batches, validation, saver, group)
             log = TrainingLog(
                 space=manifest.space,
                 group=manifest.group,
@@ -116,8 +150,9 @@ def train(
                 hyperparameters=network_config.hyper.model_dump(mode="json"),
                 software=software,
                 device=str(device),
-                dense_parameters=_count(dense_parameters(network)),
-                embedding_parameters=_count(table_parameters(network)),
+                processes=group.ranks,
+                dense_parameters=sizes[0],
+                embedding_parameters=sizes[1],
                 heads=tuple(heads),
                 rows=run.recorder.rows,
                 steps=run.recorder.step,
@@ -128,18 +163,34 @@ def train(
                 curve=tuple(run.recorder.curve),
                 validation=tuple(stopper.history) if stopper else (),
             )
-    if stopper:
-        network.load_state_dict(stopper.weights)
-    write_state(folder / OPTIMIZERS, {}, run.step.state())
-    checkpoint = Checkpoint(network=network, training=config, manifest=manifest, split=split, cut=cut)
-    save(folder / CHECKPOINT, checkpoint)
-    log.write(folder / LOG)
-    saver.remove()
-    return log
+    if sharded is not None:
+        weights = whole(sharded.state_dict(), group) if stopper is None else stopper.weights
+        optimizers = whole_state(run.step.state(), tables, sharded, group)
+        if group.first:
+            with torch.random.fork_rng():
+                network = build(network_config)
+            network.load_state_dict(weights)
+    else:
+        if stopper:
+            network.load_state_dict(stopper.weights)
+        optimizers = run.step.state()
+    if group.first:
+        write_state(folder / OPTIMIZERS, {}, optimizers)
+        checkpoint = Checkpoint(network=network, training=config, manifest=manifest, split=split, cut=cut)
+        save(folder / CHECKPOINT, checkpoint)
+        log.write(folder / LOG)
+        saver.remove()
+    return group.first_s(log)
 
 
 def _steps(
-    run: Run, config: TrainingConfig, steps: int, batches: BatchSource, validation: BatchSource | None, saver: Saver
+    run: Run,
+    config: TrainingConfig,
+    steps: int,
+    batches: BatchSource,
+    validation: BatchSource | None,
+    saver: Saver | ShardedSaver,
+    group: Group,
 ) -> None:
     """Take the steps that are left."""
     recorder, stopper = run.recorder, run.stopper
@@ -148,7 +199,7 @@ def _steps(
             for parts in _groups(recorder.waiting(source), config.accumulate):
                 learning_rate = run.step.learning_rate
                 losses, loss = run.step([part.batch for part in parts], recorder.step + 1)
-                rows = sum(part.batch.size for part in parts)
+                rows = int(group.sum(torch.tensor(sum(part.rows for part in parts), device=group.device)))
                 recorder.add(epoch=run.epoch + 1, rows=rows, loss=loss, losses=losses, learning_rate=learning_rate)
                 run.batch += len(parts)
                 if stopper and validation and stopper.due(recorder.step, steps):
@@ -159,14 +210,18 @@ def _steps(
         run.epoch, run.batch = run.epoch + 1, 0
 
 
-def _begin_with(run: Run, continued: Path) -> None:
-    run.network.load_state_dict(load(continued / CHECKPOINT).network.state_dict())
+def _begin_with(run: Run, continued: Path, tables: Sequence[str]) -> None:
     found = read_state(continued / OPTIMIZERS)
     if found is None:
         raise LatticeError(
             str(continued), "It has no state of its optimizers to go on with.", "Train a new model, and serve that."
         )
-    run.step.begin_with(found[1])
+    state = found[1]
+    if isinstance(run.network, DistributedModelParallel):  # whose weights were taken over before they were sharded
+        state = sharded_state(state, tables, run.network)
+    else:
+        run.network.load_state_dict(load(continued / CHECKPOINT).network.state_dict())
+    run.step.begin_with(state)
 
 
 def _groups(batches: Iterator[Loaded], size: int) -> Iterator[list[Loaded]]:
@@ -175,7 +230,9 @@ def _groups(batches: Iterator[Loaded], size: int) -> Iterator[list[Loaded]]:
         yield group
 
 
-def _stopper(config: TrainingConfig, manifest: TrainingManifest, split: Split, device: torch.device) -> Stopper | None:
+def _stopper(
+    config: TrainingConfig, manifest: TrainingManifest, split: Split, device: torch.device, group: Group
+) -> Stopper | None:
     if config.early_stopping is None:
         return None
     if split != config.early_stopping.split:
@@ -184,7 +241,7 @@ def _stopper(config: TrainingConfig, manifest: TrainingManifest, split: Split, d
             f"A model for the {split} range trains on the validation rows too, so that they cannot say when to stop.",
             "Train with --split validation; its log names the best step, which `steps` takes for --split test.",
         )
-    return Stopper(config.early_stopping, manifest, device)
+    return Stopper(config.early_stopping, manifest, device, group)
 
 
 def _make(folder: Path) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lattice_model.export import archive
 from lattice_model.export.archive import Export, program_of
+from lattice_model.export.float8 import Scaling, to_float8
 from lattice_model.export.scoring import CHUNK, inputs_of, score
 from lattice_model.export.serving import Inputs
 from lattice_model.loading.rows import decode, to_loaded
@@ -233,3 +234,23 @@ def test_a_sequence_of_another_length_is_explained(folder: Path) -> None:
     rows = rows_of(table(make_manifest(length=5), 4))
     with pytest.raises(LatticeError, match=r"'events_0_item'.*\n.*8 values"):
         inputs_of(rows, ServingLayout.read(folder / archive.LAYOUT))
+
+
+@pytest.mark.parametrize("scaling", ["rowwise", "tensorwise"])
+def test_fp8_weights_are_stored_so_and_cost_little(tmp_path: Path, folder: Path, scaling: Scaling) -> None:
+    """The numbers of a network with the same weights, rounded by hand; a quarter of the linear layers' bytes."""
+    network = made("lattice", MANIFEST)
+    layout = archive.write(tmp_path / "small", network, MANIFEST, model="abc", split="test", float8=scaling)
+    export = archive.read(tmp_path / "small")
+    assert layout.float8 == scaling == export.layout.float8
+    linear = [part for part in network.modules() if isinstance(part, torch.nn.Linear)]
+    saved = (folder / archive.PROGRAM).stat().st_size - len(export.program)
+    assert saved > 0.6 * 3 * sum(part.weight.numel() for part in linear)
+    for part in linear:
+        weight, scale = to_float8(part.weight.detach(), scaling)
+        rounded = weight.float() * scale
+        assert ((rounded - part.weight).abs() <= part.weight.abs() / 16 + scale * 2**-9).all()
+        part.weight.data = rounded
+    rows = table(MANIFEST, 64)
+    found = program_of(export)(inputs_of(rows_of(rows), export.layout))
+    torch.testing.assert_close(found, probabilities(network, rows, MANIFEST), rtol=1e-5, atol=1e-6)

@@ -1,13 +1,18 @@
 """A run learns, repeats itself bit for bit, says how it went, and stops when the numbers go bad."""
 
+import hashlib
+import re
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from jobs.software import software
 from lattice_model.loader import Loader
 from lattice_model.loading.rows import Loaded
 from lattice_model.supervision.masked_bce import head_targets, masked_bce
@@ -73,6 +78,34 @@ def test_the_log_says_how_it_went(tmp_path: Path) -> None:
     assert 0 <= log.waiting_share < 1 and log.rows_per_second > 0
     weights = load(tmp_path / CHECKPOINT).network
     assert log.dense_parameters + log.embedding_parameters == sum(part.numel() for part in weights.parameters())
+
+
+def test_progress_shows_loss_rows_a_second_and_the_time_left(tmp_path: Path) -> None:
+    screen = StringIO()
+    run(tmp_path, console=Console(file=screen, force_terminal=True, width=120, no_color=True))
+    assert re.search(r"training .* 12/12 loss \d\.\d{4}, [\d,]+ rows/s \d:\d\d:\d\d", screen.getvalue())
+
+
+def test_the_log_names_code_lock_and_versions(tmp_path: Path) -> None:
+    """From the run's own place: a clone has its lock beside the code."""
+    made_by = software()
+    log = train(
+        config=CONFIG.model_copy(update={"steps": 1}),
+        network_config=NETWORK,
+        batches=made_up(1),
+        manifest=MANIFEST,
+        split="test",
+        folder=tmp_path,
+        software=made_by,
+        console=Console(quiet=True),
+    )
+    assert log.software == made_by and made_by.torch == torch.__version__
+    root = Path(__file__).parents[3]
+    assert made_by.lock in {
+        hashlib.sha256((root / name).read_bytes()).hexdigest() for name in ("cpu.lock", "cuda.lock")
+    }
+    assert len(made_by.code) >= 12
+    assert log.tables == MANIFEST.tables and log.config.seed == CONFIG.seed
 
 
 def test_a_log_of_another_release_is_one_message(tmp_path: Path) -> None:

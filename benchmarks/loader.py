@@ -1,0 +1,223 @@
+"""What the loader reads a second, beside pyarrow alone on the same files and columns, and how long training waits.
+
+``python -m benchmarks.loader`` writes a made-up training table of ids, numbers and a sequence as Parquet, streams it
+by the loader (decoded, shuffled, as tensors) and by pyarrow (``iter_batches``: Arrow columns and no further), the
+better of some passes each, and trains a network on it.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+
+from benchmarks.generated_inputs import make_manifest
+from benchmarks.quality_result import Machine
+from benchmarks.results import Out, Result, Scratch, save
+from jobs.memory import PeakMemory
+from lattice_model.loader import Loader
+from lattice_model.loading.rows import columns_of
+from lattice_model.models import configure
+from lattice_model.network import Hyperparameters
+from lattice_model.training.config import TrainingConfig
+from lattice_model.training.trainer import train
+from schemas.manifest import TrainingManifest
+
+BATCH, ROW_GROUP, GROUPS_A_FILE = 4096, 40_000, 2
+_PASSES = 2
+console = Console(stderr=True)
+
+
+class Read(Result):
+    """One way of reading the table."""
+
+    way: str
+    rows_a_second: float
+    share_of_arrow: float
+    first_batch: float
+    """Seconds."""
+    peak_gib: float
+
+
+class Loading(Result):
+    """Everything that was measured."""
+
+    rows: int
+    columns: int
+    events: int
+    bytes: int
+    threads: int
+    reads: tuple[Read, ...]
+    waiting_share: float
+    trained_rows_a_second: float
+    machine: Machine
+
+
+def write_table(manifest: TrainingManifest, rows: int, folder: Path) -> list[str]:
+    """Random rows, row group by row group, as the pipeline lays a training table out."""
+    rng = np.random.default_rng(1)
+    paths, size = [], ROW_GROUP * GROUPS_A_FILE
+    for number, start in enumerate(range(0, rows, size)):
+        path = folder / f"part-{number:04}.parquet"
+        writer = None
+        for first in range(start, min(start + size, rows), ROW_GROUP):
+            table = _row_group(manifest, min(ROW_GROUP, rows - first, start + size - first), rng)
+            coded = [name for name in table.column_names if not pa.types.is_floating(table.schema.field(name).type)]
+            writer = writer or pq.ParquetWriter(path, table.schema, compression="snappy", use_dictionary=coded)
+            writer.write_table(table, row_group_size=ROW_GROUP)
+        if writer is not None:
+            writer.close()
+        paths.append(str(path))
+    return paths
+
+
+def _row_group(manifest: TrainingManifest, rows: int, rng: np.random.Generator) -> pa.Table:
+    def hashes(count: int, *shape: int) -> NDArray[np.int64]:
+        """Of so many values, some seen often; a tenth is absent."""
+        values = np.random.default_rng(count).integers(-(2**63), 2**63 - 1, count)
+        found = values[np.minimum(rng.exponential(count / 8, shape).astype(np.int64), count - 1)]
+        return np.where(rng.random(shape) < 0.1, 0, found)
+
+    columns: dict[str, Any] = {
+        "domain_index": pa.array(rng.integers(0, len(manifest.domains), rows), pa.int32()),
+        "window_index": pa.array(rng.integers(0, len(manifest.windows), rows), pa.int32()),
+        "weight": pa.array(np.ones(rows), pa.float32()),
+    }
+    columns |= {part.column: pa.array(hashes(part.size, rows)) for part in manifest.categorical}
+    for number in manifest.dense:
+        columns[number.column] = pa.array(rng.normal(size=rows).round(2), pa.float32(), mask=rng.random(rows) < 0.1)
+    for objective in manifest.objectives:
+        columns[objective.column] = pa.array((rng.random(rows) < 0.1).astype(np.float32), mask=rng.random(rows) < 0.3)
+    for sequence in manifest.sequences:
+        columns[sequence.length_column] = pa.array(rng.integers(0, sequence.length + 1, rows), pa.int32())
+        for event_id in sequence.ids:
+            columns[event_id.column] = _packed(hashes(event_id.size, rows, sequence.length))
+        for event_number in sequence.dense:
+            values = rng.exponential(5.0, (rows, sequence.length)).round(1).astype("<f4")
+            columns[event_number.column] = _packed(values)
+    return pa.table(columns)
+
+
+def _packed(values: NDArray[Any]) -> pa.Array:
+    width = values.shape[1] * values.itemsize
+    offsets = pa.array(np.arange(len(values) + 1) * width, pa.int32())
+    return pa.Array.from_buffers(pa.binary(), len(values), [None, offsets.buffers()[1], pa.py_buffer(values.tobytes())])
+
+
+def measure(way: str, passes: Callable[[int], Iterable[Any]], rows: int, arrow: float | None = None) -> Read:
+    """Stream the table some times; the best pass counts."""
+    seconds, first = [], []
+    with PeakMemory() as memory:
+        for number in range(_PASSES):
+            started = time.monotonic()
+            batches = iter(passes(number))
+            next(batches)
+            first.append(time.monotonic() - started)
+            for _ in batches:
+                pass
+            seconds.append(time.monotonic() - started)
+    rate = rows / min(seconds)
+    console.print(f"{way}: {rate:,.0f} rows/s", highlight=False)
+    return Read(
+        way=way,
+        rows_a_second=rate,
+        share_of_arrow=rate / (arrow or rate),
+        first_batch=min(first),
+        peak_gib=memory.peak / 2**30,
+    )
+
+
+def arrow_batches(files: list[str], columns: list[str]) -> Iterable[pa.RecordBatch]:
+    for file in files:
+        yield from pq.ParquetFile(file).iter_batches(BATCH, columns=columns)
+
+
+def run(rows: int, events: int, steps: int, folder: Path) -> Loading:
+    """Write, read and train."""
+    manifest = make_manifest(events=events)
+    files = write_table(manifest, rows, folder)
+    columns = list(columns_of(manifest, ()))
+    arrow = measure("pyarrow alone", lambda _: arrow_batches(files, columns), rows)
+    reads = [arrow]
+    for way, shuffle in (("the loader, shuffled", True), ("the loader, in order", False)):
+        loader = Loader(files, manifest, batch_size=BATCH, shuffle=shuffle)
+        reads.append(measure(way, loader.epoch, rows, arrow.rows_a_second))
+    log = train(
+        config=TrainingConfig(batch_size=BATCH, steps=steps, save_every=1e9),
+        network_config=configure(Hyperparameters(), manifest, "test"),
+        batches=Loader(files, manifest, batch_size=BATCH),
+        manifest=manifest,
+        split="test",
+        folder=folder / "model",
+        console=console,
+    )
+    return Loading(
+        rows=rows,
+        columns=len(columns),
+        events=events,
+        bytes=sum(Path(file).stat().st_size for file in files),
+        threads=torch.get_num_threads(),
+        reads=tuple(reads),
+        waiting_share=log.waiting_share,
+        trained_rows_a_second=log.rows_per_second,
+        machine=Machine.here(),
+    )
+
+
+def page(result: Loading) -> str:
+    """The result as Markdown."""
+    lines = [
+        "# What the loader reads",
+        "",
+        f"{result.rows:,} made-up rows of {result.columns} columns, with a sequence of {result.events} events of five "
+        f"fields, {result.bytes / 2**20:,.0f} MiB in row groups of {ROW_GROUP:,}, in batches of {BATCH:,}; by "
+        "`python -m benchmarks.loader`. pyarrow alone is `iter_batches` over the same files and columns: Arrow "
+        "columns and no further. The loader gives tensors: ids folded, numbers stacked, sequences unpacked, and rows "
+        "mixed over row groups where it shuffles.",
+        "",
+        "| way | rows a second | of pyarrow alone | first batch, s | peak GiB |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {part.way} | {part.rows_a_second:,.0f} | {part.share_of_arrow:.2f} | {part.first_batch:.1f} | "
+        f"{part.peak_gib:.2f} |"
+        for part in result.reads
+    ]
+    trained = (
+        f"Training a Lattice Network of the default settings on it waited for data {result.waiting_share:.1%} of the "
+        f"time, at {result.trained_rows_a_second:,.0f} rows a second with {result.threads} threads."
+    )
+    return "\n".join([*lines, "", trained, "", str(result.machine), ""])
+
+
+def main(
+    rows: Annotated[int, typer.Option("--rows", help="Of the table.")] = 400_000,
+    events: Annotated[int, typer.Option("--events", help="Of its sequence.")] = 20,
+    steps: Annotated[int, typer.Option("--steps", help="Of the training.")] = 40,
+    scratch: Scratch = None,
+    out: Out = Path("docs/results/loader.md"),
+) -> None:
+    """Measure the loader beside pyarrow alone.
+
+    Examples:
+
+      python -m benchmarks.loader
+
+      python -m benchmarks.loader --rows 50000 --steps 5 --out /tmp/loader.md
+    """
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        result = run(rows, events, steps, Path(folder))
+    save(result, page(result), out)
+    print(page(result))
+
+
+if __name__ == "__main__":
+    typer.run(main)
