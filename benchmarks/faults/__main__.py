@@ -1,7 +1,7 @@
 """What is left of a build or a night that something ends: ``python -m benchmarks.faults``.
 
-Kills the driver at random moments, fills the disk, spoils files and kills an executor, each time on the small generated
-video space, and compares what the next run leaves with what an undisturbed one does, row for row (benchmarks.content).
+Kills the driver at random moments, fills the disk, spoils files and kills an executor, each time on a small generated
+space, and compares what the next run leaves with what an undisturbed one does, row for row (benchmarks.content).
 With ``--keep FOLDER`` what was found is noted there, and a run that was cut goes on.
 """
 
@@ -22,7 +22,6 @@ from benchmarks.faults.cases import Fault, full_disk, killed, lost_executor, spo
 from benchmarks.faults.site import Site
 from benchmarks.quality_result import Machine
 from benchmarks.results import Out, Result, Scratch, save
-from pipelines.session import spark_session
 
 console = Console(stderr=True)
 
@@ -106,7 +105,7 @@ def main(
     done = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     faults = [Fault.model_validate_json(line) for line in done]
     try:
-        site = Site(folder, spark_session("benchmark"))
+        site = Site(folder)
         site.prepare()
         every = [case for kind in only for case in cases(site, kind, kills, seed)]
         for case in every[len(faults) :]:

@@ -32,7 +32,7 @@ def killed(site: Site, command: str, seed: int) -> Fault:
     """Kill -9 the driver, Python and JVM, at a moment of the undisturbed run's time."""
     moment = random.Random(seed).uniform(0.0, site.seconds[command])
     warehouse = site.fresh(command, f"killed-{seed}")
-    code, _ = site.run(site.arguments(command), warehouse, kill_after=moment)
+    code, _ = site.run(command, warehouse, kill_after=moment)
     ended = "killed" if code == -9 else f"exit {code}, before it was killed"
     return _after(site, command, warehouse, "driver killed", f"after {moment:.1f} s", ended)
 
@@ -45,7 +45,7 @@ def full_disk(site: Site, command: str, share: float) -> Fault:
         # A file takes whole pages of such a disk, and its folders take some too.
         room = int(_used(disk) / _MIB + share * (after - before) / _MIB) + 1
         subprocess.run(["mount", "-o", f"remount,size={room}m", str(disk)], check=True)
-        code, said = site.run(site.arguments(command), warehouse)
+        code, said = site.run(command, warehouse)
         ended = f"exit {code}" + (", 'The disk is full'" if "disk is full" in said else "")
         subprocess.run(["mount", "-o", "remount,size=1g", str(disk)], check=True)
         return _after(site, command, warehouse, "disk full", f"{room} MiB", ended)
@@ -58,7 +58,7 @@ def spoilt_input(site: Site, command: str, seed: int) -> Fault:
     warehouse = site.fresh(command, f"spoilt-{seed}")
     try:
         chosen.write_bytes(kept[: len(kept) // 2])
-        code, said = site.run(site.arguments(command), warehouse)
+        code, said = site.run(command, warehouse)
     finally:
         chosen.write_bytes(kept)
     ended = f"exit {code}" + (", names the file" if chosen.name in said else "")
@@ -71,7 +71,7 @@ def spoilt_table(site: Site, seed: int) -> Fault:
     folder = Path(site.target(warehouse).event_tables["plays"])
     chosen = random.Random(seed).choice(sorted(folder.glob("*.parquet")))
     chosen.write_bytes(bytes(chosen.stat().st_size))
-    code, said = site.run(site.arguments("nightly"), warehouse)
+    code, said = site.run("nightly", warehouse)
     ended = f"exit {code}" + (", names the file" if chosen.name in said else "")
     shutil.rmtree(folder)
     # What it held is lost to readers until then.
@@ -90,8 +90,7 @@ def lost_executor(site: Site, seed: int) -> Fault:
 
 def _after(site: Site, command: str, warehouse: Path, case: str, detail: str, ended: str, looked: bool = True) -> Fault:
     seen = whole(site.contents(warehouse), site.before[command], site.wanted[command]) if looked else None
-    code, _ = site.run(site.arguments(command), warehouse)
-    equal = code == 0 and whole(site.contents(warehouse), site.wanted[command])
+    equal = site.run_again(command, warehouse) and whole(site.contents(warehouse), site.wanted[command])
     shutil.rmtree(warehouse)
     return Fault(case=case, command=command, detail=detail, ended=ended, readers=seen, equal=equal)
 

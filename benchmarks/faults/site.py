@@ -1,4 +1,8 @@
-"""Where faults happen: the generated video space, a warehouse before a night, and what undisturbed runs make of it."""
+"""Where faults happen: a small generated space, a warehouse before a night, and what undisturbed runs make of it.
+
+A run that is disturbed is a process of its own, as a user starts it. The run after it goes through this process, whose
+JVM is warm: what that one finds lies on the disk alone.
+"""
 
 import os
 import shutil
@@ -7,21 +11,34 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
+from io import StringIO
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
 from benchmarks.content import Content, content
+from jobs.build import STAGES
+from jobs.nightly import run_night
+from jobs.stages import run_stages
 from jobs.target import Target
+from pipelines.session import spark_session
 from pipelines.tables import published, read
+from schemas.errors import LatticeError
 from tests.spaces.video import write_video
 
 ROOT = Path(__file__).parents[2]
 NIGHT = date(2024, 4, 9)
 """The night that is disturbed; the warehouse it begins with holds all nights before."""
 TIMEOUT = 1200.0
+# Some hundred rows take no time; to compile code for them takes most of it.
+_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+_SPARK = """spark.sql.codegen.wholeStage false
+spark.sql.codegen.factoryMode NO_CODEGEN
+"""
 
 Contents = dict[str, Content | None]
 
@@ -31,7 +48,6 @@ class Site:
     """The space, and the contents and seconds of undisturbed runs; ``prepare`` makes them."""
 
     folder: Path
-    spark: SparkSession
     space: Path = field(init=False)
     wanted: dict[str, Contents] = field(default_factory=dict)
     before: dict[str, Contents] = field(default_factory=dict)
@@ -41,18 +57,28 @@ class Site:
 
     def prepare(self) -> None:
         """Generate the space and run everything once, undisturbed."""
-        (self.folder / "video").mkdir(parents=True)
-        self.space = write_video(self.folder / "video", seed=11, users=12, shown_a_day=2)
-        earlier = NIGHT.replace(day=NIGHT.day - 1)
-        self._undisturbed(["nightly", "--date", str(earlier)], self.template)
+        data = self.folder / "small"
+        data.mkdir(parents=True)
+        write_video(data, seed=11, users=8, shown_a_day=1)
+        self.space = Path(shutil.copy(Path(__file__).with_name("small.yaml"), data))
+        (self.folder / "conf").mkdir()
+        (self.folder / "conf" / "spark-defaults.conf").write_text(_SPARK, encoding="utf-8")
+        os.environ.update(self._environment)
+        run_night(self.target(self.template), NIGHT.replace(day=NIGHT.day - 1))
         for command in ("build", "nightly"):
             warehouse = self.fresh(command, "undisturbed")
             self.before[command], size = self.contents(warehouse), _size(warehouse)
             started = time.monotonic()
-            self._undisturbed(self.arguments(command), warehouse)
+            code, said = self.run(command, warehouse)
             self.seconds[command] = time.monotonic() - started
+            if code != 0:
+                raise RuntimeError(f"an undisturbed {command} failed:\n{said}")
             self.wanted[command], self.sizes[command] = self.contents(warehouse), (size, _size(warehouse))
             shutil.rmtree(warehouse)
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        return spark_session("benchmark")
 
     @property
     def template(self) -> Path:
@@ -66,9 +92,6 @@ class Site:
             _moved(warehouse, self.template)
         return warehouse
 
-    def arguments(self, command: str) -> list[str]:
-        return ["nightly", "--date", str(NIGHT)] if command == "nightly" else [command]
-
     def target(self, warehouse: Path) -> Target:
         return Target.parse(str(self.space), str(warehouse), "all")
 
@@ -79,15 +102,14 @@ class Site:
             uri.rsplit("/", 1)[-1]: content(read(self.spark, table)) if table else None for uri, table in found.items()
         }
 
-    def run(self, arguments: list[str], warehouse: Path, kill_after: float | None = None) -> tuple[int, str]:
+    def run(self, command: str, warehouse: Path, kill_after: float | None = None) -> tuple[int, str]:
         """Run a command in a process of its own, and kill that at a moment; its exit status and its last words."""
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "LATTICE_DRIVER_MEMORY": "1g"}
-        command = [sys.executable, "-m", "jobs.cli", *arguments, "--space", str(self.space)]
+        night = ["--date", str(NIGHT)] if command == "nightly" else []
+        words = [sys.executable, "-m", "jobs.cli", command, *night, "--space", str(self.space)]
         with (self.folder / "run.log").open("w+b") as log:
             process = subprocess.Popen(
-                [*command, "--warehouse", str(warehouse)],
-                env=environment, stdout=log, stderr=log, cwd=ROOT, start_new_session=True,
-            )  # fmt: skip
+                [*words, "--warehouse", str(warehouse)], stdout=log, stderr=log, cwd=ROOT, start_new_session=True
+            )
             try:
                 code = process.wait(timeout=TIMEOUT if kill_after is None else kill_after)
             except subprocess.TimeoutExpired:
@@ -97,10 +119,25 @@ class Site:
             log.seek(0)
             return code, log.read().decode(errors="replace")[-2000:]
 
-    def _undisturbed(self, arguments: list[str], warehouse: Path) -> None:
-        code, said = self.run(arguments, warehouse)
-        if code != 0:
-            raise RuntimeError(f"an undisturbed {' '.join(arguments)} failed:\n{said}")
+    def run_again(self, command: str, warehouse: Path) -> bool:
+        """Run a command in this process; whether it ended well."""
+        target = self.target(warehouse)
+        try:
+            with redirect_stderr(StringIO()):
+                run_night(target, NIGHT) if command == "nightly" else run_stages(target, STAGES)
+        except LatticeError:
+            return False
+        return True
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        """Of this process and of those that it starts."""
+        return {
+            "PYTHONPATH": str(ROOT),
+            "LATTICE_DRIVER_MEMORY": "1g",
+            "JAVA_TOOL_OPTIONS": _JVM,
+            "SPARK_CONF_DIR": str(self.folder / "conf"),
+        }
 
 
 def whole(found: Contents, *allowed: Mapping[str, Content | None]) -> bool:

@@ -3,10 +3,11 @@
 from datetime import datetime, timedelta
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 
 from pipelines.ingestion import all_feedback, all_impressions, check_feedback_follows
 from schemas.errors import LatticeError
+from schemas.space import ValueRange
 from tests.pipelines.space import small_space
 
 NOON = datetime(2024, 1, 10, 12)
@@ -58,3 +59,17 @@ def test_feedback_that_all_comes_before_any_impression_is_refused(spark: SparkSe
     check_feedback_follows(impressions, early.unionByName(late))
     with pytest.raises(LatticeError, match=r"'buy'\n.*before any impression"):
         check_feedback_follows(impressions, early)
+
+
+def test_feedback_counts_where_its_value_lies_in_the_declared_range(
+    spark: SparkSession, impressions: DataFrame
+) -> None:
+    one = feedback(spark, NOON + timedelta(hours=1), None, None).collect()[0].asDict()
+    rated = [Row(**{**one, "value": value}) for value in (3.5, 4.0, 5.0, None)]
+    stars = spark.createDataFrame(rated, feedback(spark, NOON, None, None).schema)
+    space = small_space()
+    for wanted, counted in ((ValueRange(at_least=4), [4.0, 5.0]), (ValueRange(at_least=3.6, at_most=4), [4.0])):
+        buy = space.objectives["buy"].model_copy(update={"value": wanted})
+        declared = space.model_copy(update={"objectives": {**space.objectives, "buy": buy}})
+        rows = all_feedback({"buy": stars}, impressions, declared).collect()
+        assert sorted(row["value"] for row in rows) == counted
