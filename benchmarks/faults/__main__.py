@@ -32,6 +32,7 @@ class Tally(Result):
     command: str
     machine: Machine
     faults: tuple[Fault, ...]
+    planned: int
     left_out: str = ""
 
     @property
@@ -86,7 +87,8 @@ def page(tally: Tally) -> str:
         readers = f"{sum(fault.readers is True for fault in looked)} of {len(looked)}" if looked else "one is lost"
         same = f"{sum(fault.equal for fault in found)} of {len(found)}"
         lines.append(f"| {case} | {command} | {len(found)} | {readers} | {same} | {ends} |")
-    remarks = [tally.left_out] if tally.left_out else []
+    fewer = f"{len(tally.faults)} of {tally.planned} faults had been tried when this page was written."
+    remarks = [*([fewer] if len(tally.faults) < tally.planned else []), *([tally.left_out] if tally.left_out else [])]
     return "\n".join([*lines, "", *remarks, str(tally.machine), ""])
 
 
@@ -95,17 +97,34 @@ def main(
     seed: Annotated[int, typer.Option("--seed", help="Of the moments and files.")] = 0,
     only: Annotated[list[Kind], typer.Option("--only", help="Faults of this kind; once for each.")] = list(Kind),  # noqa: B006
     scratch: Scratch = None,
-    keep: Annotated[Path | None, typer.Option("--keep", help="Note what is found here, and go on from there.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="Work here, note what is found, and go on from there.")
+    ] = None,
     out: Out = Path("docs/results/faults.md"),
 ) -> None:
     """Disturb, run again, compare."""
-    folder = Path(mkdtemp(prefix="lattice-faults-", dir=scratch))
-    log = keep / "faults.jsonl" if keep else folder / "faults.jsonl"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    folder = keep or Path(mkdtemp(prefix="lattice-faults-", dir=scratch))
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "faults.jsonl"
     done = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     faults = [Fault.model_validate_json(line) for line in done]
+    chosen = "" if only == list(Kind) else "".join(f" --only {kind}" for kind in only)
+
+    def tally(planned: int) -> Tally:
+        made = Tally(
+            command=f"python -m benchmarks.faults --kills {kills} --seed {seed}{chosen}",
+            machine=Machine.here(),
+            faults=tuple(faults),
+            planned=planned,
+            left_out=""
+            if os.geteuid() == 0
+            else "A full disk was not tried: it needs a file system of its own (root).",
+        )
+        save(made, page(made), out)
+        return made
+
     try:
-        site = Site(folder)
+        site = Site((folder / "site").resolve())
         site.prepare()
         every = [case for kind in only for case in cases(site, kind, kills, seed)]
         for case in every[len(faults) :]:
@@ -115,18 +134,13 @@ def main(
                 lines.write(fault.model_dump_json() + "\n")
             state = "same" if fault.equal else "DIFFERS"
             console.print(f"{fault.case}, {fault.command}, {fault.detail}: {fault.ended}; {state}", highlight=False)
+            tally(len(every))
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    chosen = "" if only == list(Kind) else "".join(f" --only {kind}" for kind in only)
-    tally = Tally(
-        command=f"python -m benchmarks.faults --kills {kills} --seed {seed}{chosen}",
-        machine=Machine.here(),
-        faults=tuple(faults),
-        left_out="" if os.geteuid() == 0 else "A full disk was not tried: that needs a file system of its own (root).",
-    )
-    save(tally, page(tally), out)
-    print(page(tally))
-    sys.exit(0 if tally.good else 1)
+        if keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    found = tally(len(every))
+    print(page(found))
+    sys.exit(0 if found.good else 1)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,25 +28,27 @@ _SETTINGS = {
 }
 
 
-def lose_executor(site: Site, warehouse: Path, share: float) -> tuple[int, int]:
-    """Build through spark-submit, and kill an executor once a share of the usual time has gone.
+def lose_executor(site: Site, warehouse: Path, table: Path) -> tuple[int, int]:
+    """Build through spark-submit, and kill an executor once a table's folder has appeared.
 
     Returns:
         The exit status of the build, and how many executors were killed.
     """
     killed: list[int] = []
-    with _cluster(site.folder) as (master, workers):
+    with _cluster(site.folder) as (master, workers), (site.folder / "cluster.log").open("wb") as log:
         settings = [part for key, value in _SETTINGS.items() for part in ("--conf", f"{key}={value}")]
         command = [_HOME / "bin" / "spark-submit", "--master", master, *settings, ROOT / "jobs" / "build.py"]
-        timer = threading.Timer(share * site.seconds["build"], lambda: killed.extend(_kill_one(workers)))
-        timer.start()
-        with (site.folder / "cluster.log").open("wb") as log:
-            code = subprocess.run(
-                [*map(str, command), "--space", str(site.space), "--warehouse", str(warehouse)],
-                env=_environment(), stdout=log, stderr=log, cwd=ROOT, timeout=TIMEOUT, check=False,
-            ).returncode  # fmt: skip
-        timer.cancel()
-    return code, len(killed)
+        build = subprocess.Popen(
+            [*map(str, command), "--space", str(site.space), "--warehouse", str(warehouse)],
+            env=_environment(), stdout=log, stderr=log, cwd=ROOT,
+        )  # fmt: skip
+        until = time.monotonic() + TIMEOUT
+        while build.poll() is None and time.monotonic() < until:
+            if not killed and table.exists():
+                killed = _kill_one(workers)
+            time.sleep(0.02)
+        build.kill()
+        return build.wait(), len(killed)
 
 
 def _kill_one(workers: list["subprocess.Popen[bytes]"]) -> list[int]:
