@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pyspark
 from benchmarks.faults.site import ROOT, TIMEOUT, Site
 
 _HOST = "127.0.0.1"
-_HOME = Path(pyspark.__file__).parent
+SPARK = Path(pyspark.__file__).parent
 _SETTINGS = {
     "spark.driver.memory": "1g",
     "spark.executor.memory": "768m",
@@ -35,9 +35,9 @@ def lose_executor(site: Site, warehouse: Path, table: Path) -> tuple[int, int]:
         The exit status of the build, and how many executors were killed.
     """
     killed: list[int] = []
-    with _cluster(site.folder) as (master, workers), (site.folder / "cluster.log").open("wb") as log:
+    with standalone(site.folder, _environment()) as (master, workers), (site.folder / "cluster.log").open("wb") as log:
         settings = [part for key, value in _SETTINGS.items() for part in ("--conf", f"{key}={value}")]
-        command = [_HOME / "bin" / "spark-submit", "--master", master, *settings, ROOT / "jobs" / "build.py"]
+        command = [SPARK / "bin" / "spark-submit", "--master", master, *settings, ROOT / "jobs" / "build.py"]
         build = subprocess.Popen(
             [*map(str, command), "--space", str(site.space), "--warehouse", str(warehouse)],
             env=_environment(), stdout=log, stderr=log, cwd=ROOT,
@@ -62,14 +62,17 @@ def _kill_one(workers: list["subprocess.Popen[bytes]"]) -> list[int]:
 
 
 @contextmanager
-def _cluster(folder: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
+def standalone(
+    folder: Path, environment: Mapping[str, str]
+) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:  # fmt: skip
+    """A master's URL and two workers of one core each, on loopback; their logs and files lie in a folder."""
     port = _free_port()
     master = f"spark://{_HOST}:{port}"
     with (folder / "standalone.log").open("ab") as log:
 
         def start(role: str, *arguments: object) -> "subprocess.Popen[bytes]":
-            words = [_HOME / "bin" / "spark-class", f"org.apache.spark.deploy.{role}", "--host", _HOST, *arguments]
-            return subprocess.Popen([str(word) for word in words], env=_environment(), stdout=log, stderr=log)
+            words = [SPARK / "bin" / "spark-class", f"org.apache.spark.deploy.{role}", "--host", _HOST, *arguments]
+            return subprocess.Popen([str(word) for word in words], env=environment, cwd=folder, stdout=log, stderr=log)
 
         started = [start("master.Master", "--port", port, "--webui-port", _free_port())]
         try:
@@ -86,7 +89,7 @@ def _cluster(folder: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"
 
 
 def _environment() -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if key not in ("SPARK_HOME", "SPARK_ENV_LOADED")}
+    kept = {key: value for key, value in os.environ.items() if key not in ("SPARKSPARK", "SPARK_ENV_LOADED")}
     return {**kept, "PYTHONPATH": str(ROOT), "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": _HOST}
 
 
