@@ -46,7 +46,7 @@ def lose_executor(site: Site, warehouse: Path, table: Path) -> tuple[int, int]:
         while build.poll() is None and time.monotonic() < until:
             if not killed and table.exists():
                 killed = _kill_one(workers)
-            time.sleep(0.02)
+            time.sleep(0.1)
         build.kill()
         return build.wait(), len(killed)
 

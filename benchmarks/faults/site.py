@@ -144,7 +144,7 @@ class Site:
                 taken = max(taken, _cpu_seconds(process.pid))
                 if kill_at is not None and taken >= kill_at:
                     break
-                time.sleep(0.02)
+                time.sleep(0.2)  # to look costs more than to wait
             if process.poll() is None:
                 # The driver's JVM is in the session that was started for it.
                 os.killpg(process.pid, signal.SIGKILL)

@@ -68,7 +68,7 @@ def resolve(path: str, folder: Path) -> str:
 def open_table(spark: SparkSession, file: TableFile) -> DataFrame:
     """The rows of a file whose path is resolved, lazy: CSV (with a header) as strings, others with their own types.
 
-    Files may be compressed as their names say (``.gz``, ``.bz2``, ``.zst``). The folders ``COLUMN=VALUE`` of a
+    Files may be compressed as their names say (``.gz``, ``.bz2``). The folders ``COLUMN=VALUE`` of a
     partitioned table are columns of strings.
 
     Raises:
