@@ -5,7 +5,9 @@ import re
 import subprocess
 import sys
 import time
+from functools import partial
 from itertools import takewhile
+from operator import ne
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -44,8 +46,7 @@ def commands(page: str) -> list[str]:
         for line in lines:
             opened = re.search(r"<<'(\w+)'$", line)
             if opened is not None:
-                inside = takewhile(lambda inner, end=opened[1]: inner != end, lines)
-                line = "\n".join([line, *inside, opened[1]])
+                line = "\n".join([line, *takewhile(partial(ne, opened[1]), lines), opened[1]])
             if line and not line.startswith("#"):
                 found.append(line)
     return found

@@ -101,7 +101,7 @@ def check_feedback_follows(impressions: DataFrame, feedback: DataFrame) -> None:
 
 
 def _counts(objective: Objective | None) -> Column:
-    wanted = objective and objective.value
+    wanted = objective.value if objective else None
     if wanted is None:
         return F.lit(True)
     value = F.col("value")

@@ -7,6 +7,7 @@ and no features of their own.
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,7 +59,7 @@ def write_uneven(folder: Path, rows: int = 120) -> Counts:
     random = np.random.default_rng(3)
     zone = "America/Sao_Paulo"
     shown = pd.concat([_shown(random, domain, rows, zone) for domain in ("home", "mail", "push")], ignore_index=True)
-    own = {
+    own: dict[str, dict[str, Any]] = {
         "home": {"row": 1, "column": 2, "device": "tv", "price": 9.5, "query": "shoes", "discount": 0.1},
         "mail": {"subject": "Sale"},
         "push": {},
@@ -121,16 +122,12 @@ def _epoch(rows: pd.DataFrame, unit: int = 1) -> "pd.Series[int]":
     return (rows["at"] - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1) * unit
 
 
-def _last_credited(shown: pd.DataFrame, feedback: pd.DataFrame, window: pd.Timedelta) -> set[str]:
+def _last_credited(shown: pd.DataFrame, feedback: pd.DataFrame, window: pd.Timedelta) -> "pd.Series[str]":
     """The keys of impressions that are the last of their user, item and domain before some feedback in the window."""
-    found = set()
-    for row in feedback.itertuples():
-        before = shown[(shown["user"] == row.user) & (shown["item"] == row.item) & (shown["at"] < row.at)]
-        for _, part in before.groupby("domain"):
-            last = part.loc[part["at"].idxmax()]
-            if row.at - last["at"] <= window:
-                found.add(last["key"])
-    return found
+    pairs = shown.merge(feedback[["user", "item", "at"]], on=["user", "item"], suffixes=("", "_of"))
+    before = pairs[pairs["at"] < pairs["at_of"]].sort_values("at")
+    last = before.groupby(["domain", "user", "item", "at_of"]).tail(1)
+    return last[last["at_of"] - last["at"] <= window]["key"]
 
 
 def _counts(shown: pd.DataFrame, zone: str, positive: dict[str, "pd.Series[bool]"]) -> Counts:

@@ -4,12 +4,15 @@ import gzip
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from pipelines.sources.files import read_table
 from pipelines.spans import EVER, Span
@@ -26,9 +29,7 @@ SHOWN = pd.DataFrame(
 EXPECTED = [("k1", "007", "i1", "2024-03-01T12:00", 1), ("k2", "u2", "ä", "2024-03-02T12:00", 2)]
 
 
-def read(spark: SparkSession, folder: Path, span: Span = EVER, **file: object) -> list[tuple[object, ...]]:
-    from pyspark.sql import functions as F
-
+def read(spark: SparkSession, folder: Path, span: Span = EVER, /, **file: Any) -> list[tuple[object, ...]]:
     declared = TableFile.model_validate({"columns": MAPPED, **file})
     rows = read_table(
         spark, "shown", declared, COLUMNS, {"arrival_time": F.col("impression_time")}, folder, "UTC", span
@@ -126,10 +127,9 @@ def test_a_partition_that_is_delivered_later_arrives_then(spark: SparkSession, t
     for day, rows in (("2024-03-01", SHOWN.iloc[[0]]), ("2024-03-05", SHOWN.iloc[[1]])):
         (tmp_path / "shown" / f"delivered={day}").mkdir(parents=True)
         rows.to_csv(tmp_path / "shown" / f"delivered={day}" / "part.csv", index=False)
-    declared = {"path": "shown", "format": "csv", "columns": {**MAPPED, "arrival_time": "delivered"}}
-    first = Span(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC))
-    read_on = [read(spark, tmp_path, Span(first.start + late, first.end + late), **declared) for late in  # type: ignore[operator]
-               (timedelta(days=days) for days in range(5))]  # fmt: skip
+    declared: dict[str, Any] = {"path": "shown", "format": "csv", "columns": {**MAPPED, "arrival_time": "delivered"}}
+    days = [datetime(2024, 3, number, tzinfo=UTC) for number in range(1, 7)]
+    read_on = [read(spark, tmp_path, Span(*night), **declared) for night in pairwise(days)]
     assert read_on == [[EXPECTED[0]], [], [], [], [EXPECTED[1]]]
 
 
@@ -138,7 +138,7 @@ def test_a_delta_table_is_read_by_version_or_as_of_an_instant(spark: SparkSessio
     write_deltalake(uri, SHOWN.iloc[[0]])
     write_deltalake(uri, SHOWN.iloc[[1]], mode="append")
     committed = [datetime.fromtimestamp(entry["timestamp"] / 1000, UTC) for entry in DeltaTable(uri).history()]
-    declared = {"path": "shown", "format": "delta"}
+    declared: dict[str, Any] = {"path": "shown", "format": "delta"}
     assert read(spark, tmp_path, **declared, version=0) == EXPECTED[:1]
     assert read(spark, tmp_path, **declared, version=1) == EXPECTED
     assert read(spark, tmp_path, **declared, as_of=max(committed)) == EXPECTED
@@ -150,7 +150,11 @@ def test_a_delta_table_is_read_by_version_or_as_of_an_instant(spark: SparkSessio
 
 def test_a_key_may_be_made_of_several_columns(spark: SparkSession, tmp_path: Path) -> None:
     _csv(tmp_path / "shown.csv")
-    declared = {"path": "shown.csv", "format": "csv", "columns": {**MAPPED, "source_key": ["customer", "product"]}}
+    declared: dict[str, Any] = {
+        "path": "shown.csv",
+        "format": "csv",
+        "columns": {**MAPPED, "source_key": ["customer", "product"]},
+    }
     assert [row[0] for row in read(spark, tmp_path, **declared)] == ['["007","i1"]', '["u2","ä"]']
     declared["columns"] = {**MAPPED, "source_key": ["customer", "produkt"]}
     with pytest.raises(LatticeError, match="'produkt' is missing"):
