@@ -89,8 +89,14 @@ def standalone(
 
 
 def _environment() -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if key not in ("SPARKSPARK", "SPARK_ENV_LOADED")}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": _HOST}
+    kept = {key: value for key, value in os.environ.items() if key != "SPARK_ENV_LOADED"}
+    return {
+        **kept,
+        "SPARK_HOME": str(SPARK),
+        "PYTHONPATH": str(ROOT),
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": _HOST,
+    }
 
 
 def _free_port() -> int:

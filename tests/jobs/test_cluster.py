@@ -60,6 +60,7 @@ def python(tmp_path: Path) -> Path:
 def test_the_project_is_shipped_to_workers_that_do_not_have_it(python: Path, tmp_path: Path) -> None:
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith(("SPARK", "PYTHON", "PYSPARK"))},
+        "SPARK_HOME": str(SPARK),
         "PYSPARK_PYTHON": str(python),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
