@@ -11,8 +11,6 @@ from benchmarks.faults.cluster import lose_executor
 from benchmarks.faults.site import Site, whole
 from benchmarks.results import Result
 
-_MIB = 2**20
-
 
 class Fault(Result):
     """One run that something ended, and the run after it."""
@@ -47,13 +45,12 @@ def full_disk(site: Site, command: str, share: float) -> Fault:
     with _file_system(site.folder / "disk") as disk:
         usual = site.undisturbed[command]
         warehouse = site.fresh(command, "disk/warehouse")
-        # A file takes whole pages of such a disk, and its folders take some too.
-        room = int(_used(disk) / _MIB + share * (usual.bytes_after - usual.bytes_before) / _MIB) + 1
-        subprocess.run(["mount", "-o", f"remount,size={room}m", str(disk)], check=True)
+        room = (_used(disk) + int(share * (usual.bytes_after - usual.bytes_before))) // 1024
+        subprocess.run(["mount", "-o", f"remount,size={room}k", str(disk)], check=True)
         code, said, _ = site.run(command, warehouse)
         ended = f"exit {code}" + (", 'The disk is full'" if "disk is full" in said else "")
         subprocess.run(["mount", "-o", "remount,size=1g", str(disk)], check=True)
-        return _after(site, command, warehouse, "disk full", f"{room} MiB", ended)
+        return _after(site, command, warehouse, "disk full", f"{room} KiB", ended)
 
 
 def spoilt_input(site: Site, command: str, seed: int) -> Fault:
