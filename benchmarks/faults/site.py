@@ -39,7 +39,7 @@ NIGHT = date(2024, 4, 9)
 TIMEOUT = 1200.0
 _PAGE = 4096
 # Some hundred rows take no time; to compile code for them takes most of it.
-_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=192m -XX:-BytecodeVerificationRemote"
+_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=192m"
 _SPARK = """spark.sql.codegen.wholeStage false
 spark.sql.codegen.factoryMode NO_CODEGEN
 """
