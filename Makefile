@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint types layers images unit schedule browser doctor lock clean
+.PHONY: help setup demo test lint types layers images unit schedule store browser doctor lock clean
 
 # The first interpreter that fits; else python3, of which the preflight then says what is wrong with it.
 FITS := import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)) or print(sys.executable))
@@ -74,6 +74,11 @@ schedule: $(STAMP) ## Check docker/schedule with systemd and, in an environment 
 	@[ -x .cache/airflow/bin/airflow ] || { $(UV) venv --quiet --python "$(PYTHON)" .cache/airflow && \
 		$(UV) pip install --quiet --python .cache/airflow --requirement docker/schedule/airflow.txt; }
 	AIRFLOW_HOME=$(CURDIR)/.cache/airflow-home .cache/airflow/bin/python docker/schedule/check.py
+
+store: $(STAMP) ## Build on an object store: a local S3 server, in an environment of its own
+	@[ -x .cache/moto/bin/moto_server ] || { $(UV) venv --quiet --python "$(PYTHON)" .cache/moto && \
+		$(UV) pip install --quiet --python .cache/moto --requirement docker/moto.txt; }
+	$(BIN)/python -m benchmarks.object_store --server .cache/moto/bin/moto_server
 
 browser: ## Install Chromium for the report's test, where that is possible
 	@if command -v chromium >/dev/null; then :; \

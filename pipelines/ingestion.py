@@ -13,7 +13,7 @@ from pipelines.spans import EVER, Span
 from schemas.duration import microseconds
 from schemas.errors import LatticeError
 from schemas.quality import Outcome
-from schemas.space import ModelSpace
+from schemas.space import ModelSpace, Objective
 
 
 def all_impressions(impressions: Mapping[str, DataFrame], space: ModelSpace) -> DataFrame:
@@ -39,6 +39,8 @@ def all_feedback(
 ) -> DataFrame:
     """One row a feedback that arrived in a span: its objective, keys and times, and the impression it answers, if any.
 
+    Where an objective says which values count, what has another value, or none, is left out.
+
     ``answered_time`` is that impression's time; null where no such impression was known by the end of the (UTC) day on
     which the feedback arrived, or it is so old that no label can depend on the answer. ``origin`` is the domain that
     the feedback was recorded in, where its source says so.
@@ -56,7 +58,10 @@ def all_feedback(
             "value",
             F.col("domain").alias("origin"),
         )
-        for objective, rows in ((name, rows.where(span.holds("arrival_time"))) for name, rows in feedback.items())
+        for objective, rows in (
+            (name, rows.where(span.holds("arrival_time") & _counts(space.objectives.get(name))))
+            for name, rows in feedback.items()
+        )
     ]
     rows = reduce(DataFrame.unionByName, parts)
     # impression_id is unique there (a suite holds it): the join keeps the number of rows.
@@ -115,6 +120,15 @@ def check_known(added: DataFrame, name: str, facts: DataFrame, space: ModelSpace
         )
     why = f"features made of attributes.{name} are unknown there"
     return Outcome(failure=failure, why=why, rows=total, failing=strange, passed=True)
+
+
+def _counts(objective: Objective | None) -> Column:
+    wanted = objective.value if objective else None
+    if wanted is None:
+        return F.lit(True)
+    value = F.col("value")
+    above = F.lit(True) if wanted.at_least is None else value >= wanted.at_least
+    return above if wanted.at_most is None else above & (value <= wanted.at_most)
 
 
 def _answered_id(domain: Column, source_key: Column) -> Column:

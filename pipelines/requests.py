@@ -12,10 +12,10 @@ from pipelines.ids import impression_id
 from pipelines.privacy import side_keys
 from pipelines.sources.base import require_columns
 from pipelines.sources.files import read_table
-from pipelines.sources.opening import Format, open_table, resolve
+from pipelines.sources.opening import open_table, resolve
 from pipelines.spans import EVER
 from schemas.errors import LatticeError
-from schemas.space import ColumnType, ModelSpace, TableFile
+from schemas.space import ColumnType, ModelSpace, TableFile, TableFormat
 from schemas.tables import TableColumn
 
 
@@ -23,16 +23,16 @@ def read_requests(spark: SparkSession, path: str, space: ModelSpace, group: str)
     """Requests as impressions: keys, and every column that a domain of the space declares (null where one lacks it).
 
     Args:
-        path: a CSV or Parquet file (or a folder of them, ``.csv`` or ``.parquet``), or the folder of a Delta table. It
-            has ``domain``, ``user_id``, ``item_id``, ``impression_time`` and what the impressions of its domains
-            declare; a row of another domain may leave those empty. ``source_key``, by which an impression is known in
-            its domain, is made of user, item and time if there is none. A user or an item may be unknown, or null.
+        path: a CSV, JSON lines or Parquet file (or a folder of them, ``.csv``, ``.json``, ``.jsonl`` or ``.parquet``),
+            or the folder of a Delta table. It has ``domain``, ``user_id``, ``item_id``, ``impression_time`` and what
+            the impressions of its domains declare; a row of another domain may leave those empty. ``source_key``, by
+            which an impression is known in its domain, is made of user, item and time if there is none. A user or an
+            item may be unknown, or null.
 
     Raises:
         LatticeError: it cannot be read, a column is missing, or a value is not of its type.
     """
-    kind = _format(path)
-    file = TableFile(path=path, format=kind)
+    file = TableFile(path=resolve(path, Path.cwd()), format=_format(path))
     declared = _declared(space)
     columns = [
         *(TableColumn(name=name, type="string") for name in ("domain", "user_id", "item_id")),
@@ -43,7 +43,7 @@ def read_requests(spark: SparkSession, path: str, space: ModelSpace, group: str)
     own_key = F.to_json(F.array("user_id", "item_id", F.unix_micros("impression_time").cast("string")))
     defaults = {"source_key": own_key} | {name: F.lit(None).cast(of) for name, of in declared.items()}
     rows = read_table(spark, "the requests", file, columns, defaults, Path.cwd(), space.time_zone)
-    found = open_table(spark, resolve(path, Path.cwd()), kind).columns
+    found = open_table(spark, file).columns
     _check_domains(rows, found, path, space, group)
     keys = (impression_id(F.col("domain"), F.col("source_key")).alias("impression_id"), "domain", "user_id", "item_id")
     return rows.select(*keys, "impression_time", *declared)
@@ -66,16 +66,16 @@ def request_features(
     return unified(requests, known, attributes, space, EVER, side_keys(space, group))
 
 
-def _format(path: str) -> Format:
-    kinds: tuple[Format, ...] = get_args(Format)
+def _format(path: str) -> TableFormat:
+    kinds: tuple[TableFormat, ...] = get_args(TableFormat)
     for kind in kinds:
-        if path.rstrip("/").endswith(f".{kind}"):
+        if path.rstrip("/").removesuffix(".gz").endswith((f".{kind}", f".{kind}l")):
             return kind
     if "://" in path or (Path(path) / "_delta_log").is_dir():
         return "delta"
     raise LatticeError(
         path,
-        "This is no request file: it ends neither in .csv nor in .parquet, and is no Delta table.",
+        "This is no request file: it ends in none of .csv, .json, .jsonl and .parquet, and is no Delta table.",
         "Give one of these with --requests.",
     )
 

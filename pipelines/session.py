@@ -14,6 +14,8 @@ _ALWAYS = {
     # A join on (user, time) may use tables that are both laid out by user: no second shuffle.
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # What a folder is called, store=007, is text: a guessed number would have lost what an id is made of.
+    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
     # Of a new table's first columns, the keys, times and windows that readers ask for, Delta keeps each file's least
     # and greatest value. Those of a hundred features would cost a twentieth of the time of writing.
     "spark.databricks.delta.properties.defaults.dataSkippingNumIndexedCols": "8",

@@ -130,9 +130,14 @@ def read_rows(table: Published, columns: list[str] | None = None, where: Filter 
     return rows
 
 
-def read_delta(spark: SparkSession, uri: str, version: int | None = None) -> DataFrame:
-    """The rows of any Delta table, at its latest version or a given one."""
+def read_delta(
+    spark: SparkSession, uri: str, version: int | None = None, as_of: datetime | None = None
+) -> DataFrame:  # fmt: skip
+    """The rows of any Delta table, at its latest version, a given one, or the latest of an instant (with a zone)."""
     reader = spark.read.format("delta")
+    if as_of is not None:
+        # Without a zone it is read in the session's, which is UTC.
+        reader = reader.option("timestampAsOf", f"{as_of.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}")
     return (reader if version is None else reader.option("versionAsOf", version)).load(uri)
 
 

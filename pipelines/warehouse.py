@@ -21,7 +21,7 @@ def local_path(uri: str) -> Path:
 
 def write_text(uri: str, text: str) -> None:
     """Write a small file whole: under another name first, then renamed."""
-    system, path = _file_system(uri)
+    system, path = file_system(uri)
     system.create_dir(path.rsplit("/", 1)[0], recursive=True)
     with system.open_output_stream(f"{path}.part") as stream:
         stream.write(text.encode())
@@ -34,7 +34,7 @@ def read_text(uri: str) -> str:
     Raises:
         LatticeError: it is not there.
     """
-    system, path = _file_system(uri)
+    system, path = file_system(uri)
     try:
         with system.open_input_stream(path) as stream:
             return str(stream.read().decode())
@@ -44,7 +44,7 @@ def read_text(uri: str) -> str:
 
 def list_files(uri: str) -> list[str]:
     """The URIs of the files in a folder; none if there is no such folder."""
-    system, path = _file_system(uri)
+    system, path = file_system(uri)
     found = system.get_file_info(FileSelector(path, allow_not_found=True))
     return sorted(join_uri(uri, info.base_name) for info in found if info.type == FileType.File)
 
@@ -58,28 +58,41 @@ def list_folders(uri: str) -> list[str]:
 
 def file_exists(uri: str) -> bool:
     """Whether there is a file."""
-    system, path = _file_system(uri)
+    system, path = file_system(uri)
     return bool(system.get_file_info(path).is_file)
 
 
 def remove(uri: str) -> None:
     """Delete a file."""
-    system, path = _file_system(uri)
+    system, path = file_system(uri)
     system.delete_file(path)
 
 
 def remove_folder(uri: str) -> None:
     """Delete a folder and what is in it, if it is there."""
-    system, path = _file_system(uri)
+    system, path = file_system(uri)
     if system.get_file_info(path).type == FileType.Directory:
         system.delete_dir(path)
 
 
-def _file_system(uri: str) -> tuple[FileSystem, str]:
+def file_system(uri: str) -> tuple[FileSystem, str]:
+    """The file system of a folder or URI, and the path in it.
+
+    Of ``s3://`` and ``s3a://`` (Hadoop's name for it) the environment has the credentials, ``AWS_REGION`` and, for a
+    store that is not Amazon's, ``AWS_ENDPOINT_URL``.
+    """
     if is_local(uri):
         return LocalFileSystem(), str(local_path(uri).resolve())
-    system, path = FileSystem.from_uri(uri)
-    return system, str(path)
+    parts = urlparse(uri)
+    if parts.scheme not in ("s3", "s3a"):
+        system, path = FileSystem.from_uri(uri)
+        return system, str(path)
+    from pyarrow.fs import S3FileSystem  # it starts threads, which nobody else needs
+
+    # Arrow 14 does not look for these two itself.
+    named = {"endpoint_override": "AWS_ENDPOINT_URL", "region": "AWS_REGION"}
+    given = {key: os.environ[name] for key, name in named.items() if name in os.environ}
+    return S3FileSystem(**given), parts.netloc + parts.path
 
 
 @contextmanager

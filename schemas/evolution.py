@@ -88,7 +88,7 @@ def _objectives(old: ModelSpace, new: ModelSpace, through: datetime) -> Iterator
             if objective.observed.start < through:
                 yield Clash(f"{place}.observed.from", "Feedback of a new objective is not read from before")
             continue
-        yield from _same(place, before, objective, "windows", "match", "attribution")
+        yield from _same(place, before, objective, "windows", "match", "attribution", "value")
         if before.observed.start != objective.observed.start:
             yield Clash(f"{place}.observed.from", "Labels that are published depend on it")
         ends = before.observed.end, objective.observed.end

@@ -16,6 +16,8 @@ from schemas.duration import Duration, format_duration
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 ColumnType = Literal["string", "long", "double", "timestamp"]
+TableFormat = Literal["csv", "json", "parquet", "delta"]
+Epoch = Literal["s", "ms", "us"]
 ALL: Literal["all"] = "all"
 
 
@@ -50,10 +52,33 @@ class TableFile(Declared):
     """Where the ``files`` source finds a table and what its columns are called there."""
 
     path: str = Field(description="File, folder or glob; relative paths start at the space file's folder.")
-    format: Literal["csv", "parquet", "delta"]
-    columns: dict[str, str] = Field(default={}, description="Our column name -> the file's column name.")
+    format: TableFormat
+    separator: str = Field(default=",", min_length=1, description="CSV only: what stands between two fields.")
+    columns: dict[str, str | Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        default={},
+        description="Our column name -> the file's column name; source_key may be made of several, a list of names.",
+    )
     time_zone: Zone | None = Field(default=None, description="Zone of timestamps without one; default: the space's.")
-    version: int | None = Field(default=None, description="Delta tables only: the version to read.")
+    epoch: Epoch = Field(default="s", description="The unit of times that are numbers, counted from 1970-01-01 UTC.")
+    version: int | None = Field(default=None, ge=0, description="Delta tables only: the version to read.")
+    as_of: datetime | None = Field(
+        default=None, description="Delta tables only: the version that was the latest at this instant (with a zone)."
+    )
+
+    @model_validator(mode="after")
+    def _fitting(self) -> "TableFile":
+        if self.format != "delta" and (self.version is not None or self.as_of is not None):
+            raise ValueError("version and as_of are of Delta tables: set format: delta")
+        if self.version is not None and self.as_of is not None:
+            raise ValueError("give version or as_of, not both")
+        if self.as_of is not None and self.as_of.tzinfo is None:
+            raise ValueError("as_of needs a zone, such as 2024-05-01T00:00:00Z")
+        if self.separator != "," and self.format != "csv":
+            raise ValueError("separator is of CSV: set format: csv")
+        for name, theirs in self.columns.items():
+            if isinstance(theirs, tuple) and name != "source_key":
+                raise ValueError(f"only source_key is made of several columns, and {name} is one")
+        return self
 
 
 class Source(Declared):
@@ -93,6 +118,25 @@ Origin = Annotated[
 ]
 
 
+class ValueRange(Declared):
+    """Which feedback counts, by its value: at least and at most so much, both ends included."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> "ValueRange":
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("give at_least, at_most or both")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError("at_least must not lie above at_most")
+        return self
+
+    def __str__(self) -> str:
+        ends = (("at least", self.at_least), ("at most", self.at_most))
+        return " and ".join(f"{word} {end:g}" for word, end in ends if end is not None)
+
+
 class Objective(Declared):
     """What users do. With windows it is attributed over time; without, its label is complete at the impression."""
 
@@ -108,6 +152,9 @@ class Objective(Declared):
     )
     attribution: Literal["every", "last"] = Field(
         default="every", description="Whether feedback credits every impression in reach, or only the last one."
+    )
+    value: ValueRange | None = Field(
+        default=None, description="Only feedback whose value lies in this range counts: of stars, at_least: 4, say."
     )
     observed: Observed
     feedback: TableFile | None = None

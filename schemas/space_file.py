@@ -43,6 +43,9 @@ def load_space(name: str | Path) -> ModelSpace:
         raise _explain(path, tree, lines, error) from error
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 def _parse(path: Path, text: str) -> tuple[Any, dict[Location, int]]:
     loader = yaml.SafeLoader(text)
     try:
@@ -63,7 +66,8 @@ def _parse(path: Path, text: str) -> tuple[Any, dict[Location, int]]:
 
 def _walk(path: Path, loader: yaml.SafeLoader, node: yaml.Node, at: Location, lines: dict[Location, int]) -> None:
     if isinstance(node, yaml.MappingNode):
-        for key_node, value_node in node.value:
+        own = [pair for pair in node.value if pair[0].tag != _MERGE]
+        for key_node, value_node in own:
             key: Hashable = loader.construct_object(key_node, deep=True)
             here = (*at, key if isinstance(key, int) else str(key))
             if here in lines:
@@ -74,6 +78,13 @@ def _walk(path: Path, loader: yaml.SafeLoader, node: yaml.Node, at: Location, li
                 )
             lines[here] = key_node.start_mark.line + 1
             _walk(path, loader, value_node, here, lines)
+        if len(own) < len(node.value):
+            # What `<<: *anchor` brings, where there is no key of its own.
+            loader.flatten_mapping(node)
+            names = {str(loader.construct_object(key_node, deep=True)) for key_node, _ in own}
+            brought = {str(loader.construct_object(pair[0], deep=True)): pair for pair in node.value}
+            others = [pair for name, pair in brought.items() if name not in names]
+            _walk(path, loader, yaml.MappingNode(node.tag, others), at, lines)
     elif isinstance(node, yaml.SequenceNode):
         for index, child in enumerate(node.value):
             lines[(*at, index)] = child.start_mark.line + 1

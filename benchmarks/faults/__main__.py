@@ -1,7 +1,7 @@
 """What is left of a build or a night that something ends: ``python -m benchmarks.faults``.
 
-Kills the driver at random moments, fills the disk, spoils files and kills an executor, each time on the small generated
-video space, and compares what the next run leaves with what an undisturbed one does, row for row (benchmarks.content).
+Kills the driver at random moments, fills the disk, spoils files and kills an executor, each time on a small generated
+space, and compares what the next run leaves with what an undisturbed one does, row for row (benchmarks.content).
 With ``--keep FOLDER`` what was found is noted there, and a run that was cut goes on.
 """
 
@@ -22,7 +22,6 @@ from benchmarks.faults.cases import Fault, full_disk, killed, lost_executor, spo
 from benchmarks.faults.site import Site
 from benchmarks.quality_result import Machine
 from benchmarks.results import Out, Result, Scratch, save
-from pipelines.session import spark_session
 
 console = Console(stderr=True)
 
@@ -33,6 +32,7 @@ class Tally(Result):
     command: str
     machine: Machine
     faults: tuple[Fault, ...]
+    planned: int
     left_out: str = ""
 
     @property
@@ -87,7 +87,8 @@ def page(tally: Tally) -> str:
         readers = f"{sum(fault.readers is True for fault in looked)} of {len(looked)}" if looked else "one is lost"
         same = f"{sum(fault.equal for fault in found)} of {len(found)}"
         lines.append(f"| {case} | {command} | {len(found)} | {readers} | {same} | {ends} |")
-    remarks = [tally.left_out] if tally.left_out else []
+    fewer = f"{len(tally.faults)} of {tally.planned} faults had been tried when this page was written."
+    remarks = [*([fewer] if len(tally.faults) < tally.planned else []), *([tally.left_out] if tally.left_out else [])]
     return "\n".join([*lines, "", *remarks, str(tally.machine), ""])
 
 
@@ -96,17 +97,34 @@ def main(
     seed: Annotated[int, typer.Option("--seed", help="Of the moments and files.")] = 0,
     only: Annotated[list[Kind], typer.Option("--only", help="Faults of this kind; once for each.")] = list(Kind),  # noqa: B006
     scratch: Scratch = None,
-    keep: Annotated[Path | None, typer.Option("--keep", help="Note what is found here, and go on from there.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="Work here, note what is found, and go on from there.")
+    ] = None,
     out: Out = Path("docs/results/faults.md"),
 ) -> None:
     """Disturb, run again, compare."""
-    folder = Path(mkdtemp(prefix="lattice-faults-", dir=scratch))
-    log = keep / "faults.jsonl" if keep else folder / "faults.jsonl"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    folder = keep or Path(mkdtemp(prefix="lattice-faults-", dir=scratch))
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "faults.jsonl"
     done = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     faults = [Fault.model_validate_json(line) for line in done]
+    chosen = "" if only == list(Kind) else "".join(f" --only {kind}" for kind in only)
+
+    def tally(planned: int) -> Tally:
+        made = Tally(
+            command=f"python -m benchmarks.faults --kills {kills} --seed {seed}{chosen}",
+            machine=Machine.here(),
+            faults=tuple(faults),
+            planned=planned,
+            left_out=""
+            if os.geteuid() == 0
+            else "A full disk was not tried: it needs a file system of its own (root).",
+        )
+        save(made, page(made), out)
+        return made
+
     try:
-        site = Site(folder, spark_session("benchmark"))
+        site = Site((folder / "site").resolve())
         site.prepare()
         every = [case for kind in only for case in cases(site, kind, kills, seed)]
         for case in every[len(faults) :]:
@@ -116,18 +134,13 @@ def main(
                 lines.write(fault.model_dump_json() + "\n")
             state = "same" if fault.equal else "DIFFERS"
             console.print(f"{fault.case}, {fault.command}, {fault.detail}: {fault.ended}; {state}", highlight=False)
+            tally(len(every))
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    chosen = "" if only == list(Kind) else "".join(f" --only {kind}" for kind in only)
-    tally = Tally(
-        command=f"python -m benchmarks.faults --kills {kills} --seed {seed}{chosen}",
-        machine=Machine.here(),
-        faults=tuple(faults),
-        left_out="" if os.geteuid() == 0 else "A full disk was not tried: that needs a file system of its own (root).",
-    )
-    save(tally, page(tally), out)
-    print(page(tally))
-    sys.exit(0 if tally.good else 1)
+        if keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    found = tally(len(every))
+    print(page(found))
+    sys.exit(0 if found.good else 1)
 
 
 if __name__ == "__main__":

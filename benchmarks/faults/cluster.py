@@ -4,9 +4,8 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pyspark
 from benchmarks.faults.site import ROOT, TIMEOUT, Site
 
 _HOST = "127.0.0.1"
-_HOME = Path(pyspark.__file__).parent
+SPARK = Path(pyspark.__file__).parent
 _SETTINGS = {
     "spark.driver.memory": "1g",
     "spark.executor.memory": "768m",
@@ -29,25 +28,27 @@ _SETTINGS = {
 }
 
 
-def lose_executor(site: Site, warehouse: Path, share: float) -> tuple[int, int]:
-    """Build through spark-submit, and kill an executor once a share of the usual time has gone.
+def lose_executor(site: Site, warehouse: Path, table: Path) -> tuple[int, int]:
+    """Build through spark-submit, and kill an executor once a table's folder has appeared.
 
     Returns:
         The exit status of the build, and how many executors were killed.
     """
     killed: list[int] = []
-    with _cluster(site.folder) as (master, workers):
+    with standalone(site.folder, _environment()) as (master, workers), (site.folder / "cluster.log").open("wb") as log:
         settings = [part for key, value in _SETTINGS.items() for part in ("--conf", f"{key}={value}")]
-        command = [_HOME / "bin" / "spark-submit", "--master", master, *settings, ROOT / "jobs" / "build.py"]
-        timer = threading.Timer(share * site.seconds["build"], lambda: killed.extend(_kill_one(workers)))
-        timer.start()
-        with (site.folder / "cluster.log").open("wb") as log:
-            code = subprocess.run(
-                [*map(str, command), "--space", str(site.space), "--warehouse", str(warehouse)],
-                env=_environment(), stdout=log, stderr=log, cwd=ROOT, timeout=TIMEOUT, check=False,
-            ).returncode  # fmt: skip
-        timer.cancel()
-    return code, len(killed)
+        command = [SPARK / "bin" / "spark-submit", "--master", master, *settings, ROOT / "jobs" / "build.py"]
+        build = subprocess.Popen(
+            [*map(str, command), "--space", str(site.space), "--warehouse", str(warehouse)],
+            env=_environment(), stdout=log, stderr=log, cwd=ROOT,
+        )  # fmt: skip
+        until = time.monotonic() + TIMEOUT
+        while build.poll() is None and time.monotonic() < until:
+            if not killed and table.exists():
+                killed = _kill_one(workers)
+            time.sleep(0.1)
+        build.kill()
+        return build.wait(), len(killed)
 
 
 def _kill_one(workers: list["subprocess.Popen[bytes]"]) -> list[int]:
@@ -61,14 +62,17 @@ def _kill_one(workers: list["subprocess.Popen[bytes]"]) -> list[int]:
 
 
 @contextmanager
-def _cluster(folder: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
+def standalone(
+    folder: Path, environment: Mapping[str, str]
+) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:  # fmt: skip
+    """A master's URL and two workers of one core each, on loopback; their logs and files lie in a folder."""
     port = _free_port()
     master = f"spark://{_HOST}:{port}"
     with (folder / "standalone.log").open("ab") as log:
 
         def start(role: str, *arguments: object) -> "subprocess.Popen[bytes]":
-            words = [_HOME / "bin" / "spark-class", f"org.apache.spark.deploy.{role}", "--host", _HOST, *arguments]
-            return subprocess.Popen([str(word) for word in words], env=_environment(), stdout=log, stderr=log)
+            words = [SPARK / "bin" / "spark-class", f"org.apache.spark.deploy.{role}", "--host", _HOST, *arguments]
+            return subprocess.Popen([str(word) for word in words], env=environment, cwd=folder, stdout=log, stderr=log)
 
         started = [start("master.Master", "--port", port, "--webui-port", _free_port())]
         try:
@@ -85,8 +89,14 @@ def _cluster(folder: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"
 
 
 def _environment() -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if key not in ("SPARK_HOME", "SPARK_ENV_LOADED")}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": _HOST}
+    kept = {key: value for key, value in os.environ.items() if key != "SPARK_ENV_LOADED"}
+    return {
+        **kept,
+        "SPARK_HOME": str(SPARK),
+        "PYTHONPATH": str(ROOT),
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": _HOST,
+    }
 
 
 def _free_port() -> int:

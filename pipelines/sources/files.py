@@ -1,4 +1,4 @@
-"""The user's own tables, CSV, Parquet or Delta, as the space file names and maps them; no data set is named here.
+"""The user's own tables, of any format, as the space file names and maps them; no data set is named here.
 
 Every table is opened and counted when it is read, and every value that is not already of the declared type is tried,
 in one pass a table; what comes back is lazy.
@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.sources.base import SourceTables, require_columns
-from pipelines.sources.casting import EXPECTED, Cast, strict_cast
+from pipelines.sources.casting import EXPECTED, Cast, is_whole_day, strict_cast
 from pipelines.sources.opening import explained, open_table, resolve
 from pipelines.spans import EVER, Span
 from schemas.errors import LatticeError
@@ -25,6 +25,7 @@ from schemas.tables import (
 )
 
 Defaults = Mapping[str, Column]
+_MADE_KEY = "lattice key"
 
 
 def read(spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER) -> SourceTables:
@@ -128,21 +129,35 @@ def read_table(
     """One table with exactly ``columns``, those with a default optional; ``place`` is what messages call it."""
     path = resolve(file.path, folder)
     where = f"{place} ({path})"
-    raw = open_table(spark, path, file.format, file.version)
+    raw = open_table(spark, file.model_copy(update={"path": path}))
     if not raw.columns:
         raise _empty(where)
+    raw, file = _keyed(raw, file, where)
     names = _file_columns(raw, file, columns, defaults, where)
     casts = {
-        column.name: _cast(raw, names[column.name], column, file.time_zone or zone, where)
+        column.name: _cast(raw, names[column.name], column, file, zone, where)
         for column in columns
         if column.name in names
     }
+    if "arrival_time" in casts:
+        casts["arrival_time"] = _not_before_it_happened(raw, names["arrival_time"], casts, columns)
     arriving = _arriving(raw, casts, columns, span)
     with explained(path):
         if not _checked_rows(arriving, casts, columns, names, where) and raw.isEmpty():
             raise _empty(where)
     typed = arriving.select(*(cast.value.alias(name) for name, cast in casts.items()))
     return typed.select(*((F.col(c.name) if c.name in casts else defaults[c.name]).alias(c.name) for c in columns))
+
+
+def _keyed(raw: DataFrame, file: TableFile, where: str) -> tuple[DataFrame, TableFile]:
+    """With the key that is made of several columns, if one is, as a column of its own."""
+    parts = file.columns.get("source_key")
+    if not isinstance(parts, tuple):
+        return raw, file
+    require_columns(parts, raw.columns, where)
+    key = F.to_json(F.array(*(F.coalesce(_named(part).cast("string"), F.lit("")) for part in parts)))
+    made = file.model_copy(update={"columns": {**file.columns, "source_key": _MADE_KEY}})
+    return raw.withColumn(_MADE_KEY, key), made
 
 
 def _file_columns(
@@ -153,14 +168,14 @@ def _file_columns(
     for name in file.columns:
         if name not in ours:
             raise LatticeError(where, f"The table has no column '{name}' to map.", f"Allowed: {', '.join(ours)}.")
-    names = {name: file.columns.get(name, name) for name in ours}
+    names = {name: str(file.columns.get(name, name)) for name in ours}
     require_columns((names[n] for n in ours if n in file.columns or n not in defaults), raw.columns, where)
     return {name: theirs for name, theirs in names.items() if theirs in raw.columns}
 
 
-def _cast(raw: DataFrame, name: str, column: TableColumn, zone: str, where: str) -> Cast:
+def _cast(raw: DataFrame, name: str, column: TableColumn, file: TableFile, zone: str, where: str) -> Cast:
     found = raw.schema[name].dataType
-    cast = strict_cast(_named(name), found, column.type, zone)
+    cast = strict_cast(_named(name), found, column.type, file.time_zone or zone, file.epoch)
     if cast is None:
         raise LatticeError(
             where,
@@ -168,6 +183,18 @@ def _cast(raw: DataFrame, name: str, column: TableColumn, zone: str, where: str)
             f"Write it as {EXPECTED[column.type]}, or declare another type.",
         )
     return cast
+
+
+def _not_before_it_happened(
+    raw: DataFrame, name: str, casts: Mapping[str, Cast], columns: Sequence[TableColumn]
+) -> Cast:
+    """A row that arrives on the day on which it happens arrives then; only its day may be known, of a folder, say."""
+    arrival, whole_day = casts["arrival_time"], is_whole_day(_named(name), raw.schema[name].dataType)
+    happened = [time for time in _times(casts, columns) if time != "arrival_time"]
+    if whole_day is None or not happened:
+        return arrival
+    later = F.greatest(arrival.value, casts[happened[0]].value)
+    return Cast(value=F.when(whole_day, later).otherwise(arrival.value), wrong=arrival.wrong)
 
 
 def _times(casts: Mapping[str, Cast], columns: Sequence[TableColumn]) -> list[str]:

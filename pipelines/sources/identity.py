@@ -8,6 +8,8 @@ from urllib.parse import urlparse
 
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 
+from pipelines.warehouse import file_system
+
 
 @dataclass(frozen=True, order=True)
 class RawFile:
@@ -30,7 +32,7 @@ def files_identity(files: list[RawFile]) -> str:
 
 def _under(path: str) -> Iterator[RawFile]:
     if len(urlparse(path).scheme) > 1:
-        system, inner = FileSystem.from_uri(path)
+        system, inner = file_system(path)
         for info in _remote(system, inner):
             yield RawFile(info.path, info.size, info.mtime_ns)
         return

@@ -21,7 +21,7 @@ from pipelines.sources.base import SourceTables, declared_tables, require_column
 from pipelines.sources.opening import open_table, resolve
 from pipelines.spans import EVER, Span
 from schemas.errors import LatticeError
-from schemas.space import ModelSpace
+from schemas.space import ModelSpace, TableFile
 from schemas.tables import FEEDBACK, attribute_columns, event_columns, impression_columns
 
 _NUMBERS = ("timestamp", "is_click", "is_like", "is_follow")
@@ -74,7 +74,7 @@ def _rows(spark: SparkSession, folder: str) -> DataFrame:
     parts = []
     for number, name in enumerate(("train", "test")):
         path = f"{folder}/{name}.csv"
-        part = open_table(spark, path, "csv")
+        part = open_table(spark, TableFile(path=path, format="csv"))
         require_columns(_COLUMNS, part.columns, path)
         numbers = [F.col(column).cast("long").alias(column) for column in _NUMBERS]
         kept = [column for column in _COLUMNS if column not in _NUMBERS]

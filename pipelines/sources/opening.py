@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlparse
 
 from py4j.protocol import Py4JJavaError
@@ -13,8 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.tables import read_delta
 from schemas.errors import LatticeError
-
-Format = Literal["csv", "parquet", "delta"]
+from schemas.space import TableFile
 
 # A data file as Spark's messages name it.
 _FILE = re.compile(r"\b(?:file|hdfs|s3a?|gs|abfss?):/+[^\s,'\"]+\.\w+")
@@ -23,7 +21,11 @@ _FILE = re.compile(r"\b(?:file|hdfs|s3a?|gs|abfss?):/+[^\s,'\"]+\.\w+")
 _EXPLANATIONS = (
     (r"PATH_NOT_FOUND", "There is no such file or folder.", "Mend the path in the space file."),
     (r"DELTA_\w*NOT_FOUND", "There is no Delta table here.", "Mend the path or the format in the space file."),
-    (r"Cannot time travel", "The table has no such version.", "Give a version that the table still has."),
+    (
+        r"Cannot time travel|DELTA_TIMESTAMP_|(?:before the earliest|after the latest) version",
+        "The table has no such version.",
+        "Give a version, or an instant, that the table still has.",
+    ),
     (r"UNABLE_TO_INFER_SCHEMA", "There is no data file in this folder.", "Mend the path, or put the files there."),
     (
         r"PARQUET_TYPE_ILLEGAL",
@@ -41,6 +43,16 @@ _EXPLANATIONS = (
         "Mend that row; quote fields that hold a comma.",
     ),
     (
+        r"MALFORMED_RECORD|BadRecordException",
+        "A line is not a whole JSON object.",
+        "Write one object a line (JSON lines), and mend that one.",
+    ),
+    (
+        r"CONFLICTING_PARTITION_COLUMN_NAMES|CONFLICTING_DIRECTORY_STRUCTURES",
+        "The folders inside are not named alike.",
+        "Name them COLUMN=VALUE, the same columns in each, or take out what does not belong there.",
+    ),
+    (
         r"CSV header",
         "The CSV files of this folder have different headers.",
         "Give all of them the same columns in the same order.",
@@ -53,20 +65,26 @@ def resolve(path: str, folder: Path) -> str:
     return path if len(urlparse(path).scheme) > 1 else str((folder / path).absolute())
 
 
-def open_table(spark: SparkSession, path: str, kind: Format, version: int | None = None) -> DataFrame:
-    """The rows at ``path``, lazy: Delta and Parquet with their own types, CSV (with a header) as strings.
+def open_table(spark: SparkSession, file: TableFile) -> DataFrame:
+    """The rows of a file whose path is resolved, lazy: CSV (with a header) as strings, others with their own types.
+
+    Files may be compressed as their names say (``.gz``, ``.bz2``). The folders ``COLUMN=VALUE`` of a
+    partitioned table are columns of strings.
 
     Raises:
         LatticeError: nothing is there, or it is not a readable table of that kind.
     """
+    path = file.path
     with explained(path):
-        if kind == "delta":
-            return read_delta(spark, path, version)
-        if kind == "parquet":
+        if file.format == "delta":
+            return read_delta(spark, path, file.version, file.as_of)
+        if file.format == "parquet":
             return spark.read.parquet(path)
+        if file.format == "json":
+            return spark.read.json(path, mode="FAILFAST", prefersDecimal=False)
         # Quotes are doubled inside quotes (RFC 4180). Every file's header must agree with the first one's, and every
         # row with the header, whichever columns are read.
-        reader = spark.read.option("columnPruning", "false")
+        reader = spark.read.option("columnPruning", "false").option("sep", file.separator)
         return reader.csv(path, header=True, escape='"', mode="FAILFAST", enforceSchema=False)
 
 

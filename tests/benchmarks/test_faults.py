@@ -29,10 +29,11 @@ def test_the_page_counts_by_fault_and_command() -> None:
         fault(command="nightly", ended="exit 0, before it was killed"),
         fault(case="table's file overwritten", readers=None, ended="exit 2"),
     )
-    tally = Tally(command="python -m benchmarks.faults", machine=Machine.here(), faults=faults)
+    tally = Tally(command="python -m benchmarks.faults", machine=Machine.here(), faults=faults, planned=9)
     shown = page(tally)
     assert "| driver killed | build | 2 | 2 of 2 | 1 of 2 | killed |" in shown
     assert "| driver killed | nightly | 1 | 1 of 1 | 1 of 1 | exit 0, before it was killed |" in shown
     assert "| table's file overwritten | build | 1 | one is lost | 1 of 1 | exit 2 |" in shown
+    assert "4 of 9 faults had been tried" in shown
     assert not tally.good
-    assert Tally(command="c", machine=Machine.here(), faults=faults[2:]).good
+    assert Tally(command="c", machine=Machine.here(), faults=faults[2:], planned=2).good

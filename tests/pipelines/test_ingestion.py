@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 
 from pipelines.ingestion import all_feedback, all_impressions, check_feedback_follows, check_known
 from schemas.errors import LatticeError
-from schemas.space import ModelSpace
+from schemas.space import ModelSpace, ValueRange
 from tests.pipelines.space import declaration, small_space
 
 NOON = datetime(2024, 1, 10, 12)
@@ -73,3 +73,17 @@ def test_impressions_of_what_attributes_know_nothing_of(spark: SparkSession, imp
     assert check_known(impressions.limit(0), "item", none, space(0.0)).rows == 0
     with pytest.raises(LatticeError, match=r"item_id is not in attributes_item in 2 of 2 rows; .*\n.*item_id=a"):
         check_known(impressions, "item", none, space(0.5))
+
+
+def test_feedback_counts_where_its_value_lies_in_the_declared_range(
+    spark: SparkSession, impressions: DataFrame
+) -> None:
+    one = feedback(spark, NOON + timedelta(hours=1), None, None).collect()[0].asDict()
+    rated = [Row(**{**one, "value": value}) for value in (3.5, 4.0, 5.0, None)]
+    stars = spark.createDataFrame(rated, feedback(spark, NOON, None, None).schema)
+    space = small_space()
+    for wanted, counted in ((ValueRange(at_least=4), [4.0, 5.0]), (ValueRange(at_least=3.6, at_most=4), [4.0])):
+        buy = space.objectives["buy"].model_copy(update={"value": wanted})
+        declared = space.model_copy(update={"objectives": {**space.objectives, "buy": buy}})
+        rows = all_feedback({"buy": stars}, impressions, declared).collect()
+        assert sorted(row["value"] for row in rows) == counted

@@ -24,6 +24,21 @@ def test_any_space_can_be_written_and_read(tmp_path: Path) -> None:
     assert load_space(path) == ModelSpace.model_validate(declaration())
 
 
+def test_a_part_may_be_merged_into_another(tmp_path: Path) -> None:
+    declared = declaration()
+    path = tmp_path / "small.yaml"
+    search = "  search:\n    <<: *feed\n    description: other\n"
+    text = yaml.safe_dump({key: value for key, value in declared.items() if key != "domains"})
+    path.write_text(
+        f"{text}domains:\n  feed: &feed\n    description: one\n    columns: {{rank: long, query: string}}\n{search}"
+    )
+    domains = load_space(path).domains
+    assert domains["search"] == domains["feed"].model_copy(update={"description": "other"})
+    path.write_text(path.read_text().replace("rank: long", "rank: lonk"))
+    with pytest.raises(LatticeError, match=r"(?s)columns.rank.*lonk"):
+        load_space(path)
+
+
 def test_a_space_is_frozen() -> None:
     space = load_space("complete_journey")
     with pytest.raises(ValueError, match="frozen"):

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from pipelines.sources.casting import strict_cast
-from schemas.space import ColumnType
+from schemas.space import ColumnType, Epoch
 
 BERLIN = "Europe/Berlin"
 WRONG = "wrong"
@@ -53,6 +53,11 @@ CASES: list[tuple[T.DataType, ColumnType, list[tuple[Any, Any]]]] = [
             ("12:30:00", WRONG),
             ("2024", WRONG),
             ("1709294400000", WRONG),
+            # Seconds since 1970, where they cannot be a day.
+            ("1709294400", NOON),
+            (" 999999999 ", datetime(2001, 9, 9, 1, 46, 39)),
+            ("20240301", WRONG),
+            ("1709294400.5", WRONG),
             ("2024-02-30", WRONG),
             ("01/03/2024", WRONG),
             ("", WRONG),
@@ -91,3 +96,18 @@ def test_a_type_that_cannot_be_the_declared_one_is_refused(
     spark: SparkSession, found: T.DataType, declared: ColumnType
 ) -> None:
     assert strict_cast(F.col("raw"), found, declared, BERLIN) is None
+
+
+@pytest.mark.parametrize(
+    ("epoch", "count"), [("s", 1_709_294_400), ("ms", 1_709_294_400_000), ("us", 1_709_294_400_000_000)]
+)
+@pytest.mark.parametrize("found", [T.LongType(), T.StringType()])
+def test_a_number_counts_in_the_declared_unit(spark: SparkSession, found: T.DataType, epoch: Epoch, count: int) -> None:
+    text = isinstance(found, T.StringType)
+    beyond = (count // 1_709_294_400) * 253_402_300_800  # the year 10000
+    values = [str(count), str(beyond * 10)] if text else [count, beyond]
+    cast = strict_cast(F.col("raw"), found, "timestamp", BERLIN, epoch)
+    assert cast is not None and cast.wrong is not None
+    raw = spark.createDataFrame([(value,) for value in values], T.StructType([T.StructField("raw", found)]))
+    rows = raw.select(cast.value.alias("value"), cast.wrong.alias("wrong")).collect()
+    assert [(row.value, row.wrong) for row in rows] == [(NOON, False), (None, True)]
