@@ -14,6 +14,9 @@ _ALWAYS = {
     # A join on (user, time) may use tables that are both laid out by user: no second shuffle.
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # Where in our code each column was made is told to the JVM otherwise, and asked of IPython before, a column at a
+    # time: three quarters of the time of planning thousands of columns.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
     # Of a new table's first columns, the keys, times and windows that readers ask for, Delta keeps each file's least
     # and greatest value. Those of a hundred features would cost a twentieth of the time of writing.
     "spark.databricks.delta.properties.defaults.dataSkippingNumIndexedCols": "8",
