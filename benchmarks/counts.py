@@ -6,6 +6,7 @@
 import importlib.util
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -146,21 +147,22 @@ def by_pipeline(spark: SparkSession, space: ModelSpace) -> Counts:
         labels |= {f"{name}/{format_duration(w)}": windowed_label(name, objective, w) for w in objective.windows}
         if not objective.windows:
             labels[name] = immediate_label(name, objective, "impression_time")
-    known = unanswered.groupBy("domain").agg(
+    known = unanswered.groupBy("domain", "part").agg(
         F.count(F.lit(1)).alias("impressions"), *(F.count(label).alias(head) for head, label in labels.items())
     )
     positive = arrivals.groupBy("domain").agg(
         *(F.sum(label).cast("long").alias(head) for head, label in labels.items())
     )
-    positives = {row["domain"]: row for row in positive.collect()}
-    counts: Counts = {}
+    found: Counter[tuple[str, str]] = Counter()
     for row in known.collect():
-        domain = row["domain"]
-        counts[domain, "impressions"] = (row["impressions"], 0)
-        counts |= {(domain, head): (row[head], positives[domain][head]) for head in labels if row[head]}
-    for row in impressions.where("part IS NOT NULL").groupBy("domain", "part").count().collect():
-        counts[row["domain"], f"impressions, {row['part']}"] = (row["count"], 0)
-    return counts
+        found.update({(row["domain"], head): row[head] for head in ("impressions", *labels) if row[head]})
+        if row["part"] is not None:
+            found[row["domain"], f"impressions, {row['part']}"] = row["impressions"]
+    positives = {row["domain"]: row for row in positive.collect()}
+    return {
+        (domain, head): (count, positives[domain][head] if head in labels else 0)
+        for (domain, head), count in found.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,11 @@
 columns evenly, with few rows, and builds it: what it takes beyond the rows is the price of the columns.
 """
 
+import math
+import os
 import shutil
 import time
+from itertools import pairwise
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Annotated, Any
@@ -14,10 +17,11 @@ import numpy as np
 import pandas as pd
 import typer
 import yaml
+from pyspark.sql import SparkSession
 from rich.console import Console
 
 from benchmarks.quality_result import Machine
-from benchmarks.results import Out, Result, save
+from benchmarks.results import Out, Result, Scratch, save
 from jobs.build import STAGES
 from jobs.memory import PeakMemory
 from jobs.stages import run_stages
@@ -30,10 +34,11 @@ _START, _DAYS = pd.Timestamp("2024-03-01", tz="UTC"), 30
 
 
 class Width(Result):
-    """What one number of columns took, seconds by stage."""
+    """What one number of columns took: seconds, and CPU seconds of this process and Spark's, by stage."""
 
     columns: int
     seconds: dict[str, float]
+    cpu: dict[str, float]
     peak_gib: float
 
 
@@ -123,22 +128,33 @@ def _space(of_domain: dict[str, list[str]]) -> dict[str, Any]:
     }
 
 
-def measure(columns: int, rows: int) -> Width:
+def measure(columns: int, rows: int, scratch: Path | None) -> Width:
     """Build such a space in a temporary folder."""
-    folder = Path(mkdtemp(prefix="lattice-wide-"))
+    folder = Path(mkdtemp(prefix="lattice-wide-", dir=scratch))
     try:
-        started = time.monotonic()
-        target = Target.parse(str(write_wide(folder, columns, rows)), str(folder / "warehouse"), "all")
-        seconds = {"space": time.monotonic() - started}
+        seconds, cpu = dict[str, float](), dict[str, float]()
+        path = write_wide(folder, columns, rows)
+        started, spent = time.monotonic(), _cpu()
+        target = Target.parse(str(path), str(folder / "warehouse"), "all")
+        seconds["space"], cpu["space"] = time.monotonic() - started, _cpu() - spent
         with PeakMemory() as memory:
             for stage in STAGES:
-                started = time.monotonic()
+                started, spent = time.monotonic(), _cpu()
                 run_stages(target, [stage])
-                seconds[stage.name] = time.monotonic() - started
+                seconds[stage.name], cpu[stage.name] = time.monotonic() - started, _cpu() - spent
                 console.print(f"{columns} columns, {stage.name}: {seconds[stage.name]:.0f} s", highlight=False)
-        return Width(columns=columns, seconds=seconds, peak_gib=memory.peak / 2**30)
+        return Width(columns=columns, seconds=seconds, cpu=cpu, peak_gib=memory.peak / 2**30)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cpu() -> float:
+    """CPU seconds so far of this process and of Spark's; not of Spark's Python workers, which plan nothing."""
+    jvm = SparkSession.active()._jvm
+    assert jvm is not None
+    stat = Path(f"/proc/{jvm.java.lang.ProcessHandle.current().pid()}/stat").read_text().rsplit(")", 1)[1].split()
+    ticks = int(stat[11]) + int(stat[12])
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def page(result: Widths) -> str:
@@ -147,31 +163,49 @@ def page(result: Widths) -> str:
     lines = [
         "# What columns cost",
         "",
-        f"Spaces of {_DOMAINS} domains and {result.rows:,} impressions in all. Seconds; `space` is making it and "
-        f"reading its file. By `{result.command}`.",
+        f"Spaces of {_DOMAINS} domains and {result.rows:,} impressions in all: next to no rows, so that what a stage "
+        "takes is planning and writing columns. CPU seconds of the driver's two processes, the whole build's seconds "
+        f"beside them; `space` is reading the space file. By `{result.command}`.",
         "",
-        f"| columns | {' | '.join(steps)} | together | peak GiB |",
-        "| ---: |" + " ---: |" * (len(steps) + 2),
+        f"| columns | {' | '.join(steps)} | together | CPU ms a column | seconds | peak GiB |",
+        "| ---: |" + " ---: |" * (len(steps) + 4),
     ]
     for width in result.widths:
-        cells = (f"{width.seconds[step]:.1f}" for step in steps)
-        whole = sum(width.seconds.values())
-        lines.append(f"| {width.columns:,} | {' | '.join(cells)} | {whole:.0f} | {width.peak_gib:.1f} |")
-    return "\n".join([*lines, "", str(result.machine), ""])
+        cells = (f"{width.cpu[step]:.1f}" for step in steps)
+        cpu, whole = sum(width.cpu.values()), sum(width.seconds.values())
+        each = 1000 * cpu / width.columns
+        lines.append(
+            f"| {width.columns:,} | {' | '.join(cells)} | {cpu:.0f} | {each:.0f} | {whole:.0f} | {width.peak_gib:.1f} |"
+        )
+    lines += ["", *_slopes(result.widths), "", "The first width also warms Spark up.", "", str(result.machine), ""]
+    return "\n".join(lines)
+
+
+def _slopes(widths: tuple[Width, ...]) -> list[str]:
+    """How CPU grows with the columns; 1 is in proportion."""
+    return [
+        f"- slope from {one.columns:,} to {other.columns:,} columns: "
+        f"{math.log(sum(other.cpu.values()) / sum(one.cpu.values())) / math.log(other.columns / one.columns):.2f}."
+        for one, other in pairwise(widths)
+    ]
 
 
 def main(
     columns: Annotated[list[int], typer.Option("--columns", help="How many; give several.")],
     rows: Annotated[int, typer.Option("--rows", help="Impressions of all domains together.")] = 2_000,
+    scratch: Scratch = None,
     out: Out = Path("docs/results/wide.md"),
 ) -> None:
     """Build a space of each width."""
     spark_session("benchmark").range(1).count()
-    widths = tuple(measure(count, rows) for count in columns)
-    command = "python -m benchmarks.wide " + " ".join(f"--columns {count}" for count in columns)
-    result = Widths(rows=rows, command=command, machine=Machine.here(), widths=widths)
-    save(result, page(result), out)
-    print(page(result))
+    command = f"python -m benchmarks.wide {' '.join(f'--columns {count}' for count in columns)} --rows {rows}"
+    widths: list[Width] = []
+    for count in columns:
+        widths.append(measure(count, rows, scratch))
+        result = Widths(rows=rows, command=command, machine=Machine.here(), widths=tuple(widths))
+        # After each width: what was measured must not be lost with a wider one.
+        save(result, page(result), out)
+    print(out.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 ``python -m benchmarks.windows --sample impressions=0.02`` builds the space with all windows, and once more for each
 window alone, and compares what is made after ``unified``, which is the same for all: rows, bytes, CPU and seconds.
+All else does not depend on the windows: it is made once, and copied.
 """
 
 import shutil
@@ -12,6 +13,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import typer
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 from rich.console import Console
 
 from benchmarks.counts import COMPARED
@@ -20,14 +23,16 @@ from benchmarks.results import Out, Result, Scratch, save
 from benchmarks.spark_usage import Usage, UsageMeter
 from jobs import options
 from jobs.build import STAGES
-from jobs.stages import run_stages
+from jobs.stages import Stage, run_stages
 from jobs.target import Target
+from pipelines.concatenation import KEYS
 from pipelines.session import spark_session
-from pipelines.tables import byte_size, require
+from pipelines.tables import byte_size, leading, publish, read, require
+from pipelines.zipper import group_window
 from schemas.duration import format_duration
 from schemas.space import ModelSpace
 
-_SHARED = ("ingest", "unify")
+_SHARED, _OWN = ("ingest", "unify"), ("zip", "hold-out", "prepare")
 _TABLES = ("outcomes", "zipped", "evaluation", "training")
 console = Console(stderr=True)
 
@@ -71,10 +76,9 @@ def only(space: ModelSpace, group: str, windows: tuple[timedelta, ...]) -> Model
 
 
 def measure(target: Target, meter: UsageMeter) -> DataSet:
-    """Build a data set, and count what comes after the shared stages."""
-    run_stages(target, [stage for stage in STAGES if stage.name in _SHARED])
+    """Build a data set from its ``unified`` on, and count what that takes."""
     started = time.time()
-    run_stages(target, [stage for stage in STAGES if stage.name not in _SHARED])
+    run_stages(target, _stages(_OWN))
     ended = time.time()
     tables = {name: require(target.group_table(name), "lattice build") for name in _TABLES}
     return DataSet(
@@ -83,6 +87,25 @@ def measure(target: Target, meter: UsageMeter) -> DataSet:
         sizes={name: byte_size(table) for name, table in tables.items()},
         seconds=ended - started,
         usage=meter.between(started, ended),
+    )
+
+
+def _stages(names: tuple[str, ...]) -> list[Stage]:
+    return [stage for stage in STAGES if stage.name in names]
+
+
+def _assign_anew(target: Target, spark: SparkSession) -> None:
+    """Give the impressions of a copied ``unified`` the windows of this target."""
+    uri = target.group_table("unified")
+    before = require(uri, "lattice build")
+    windowed = group_window(read(spark, before).drop("window"), target.space, target.group)
+    publish(
+        leading(windowed, *KEYS, "window").sortWithinPartitions(F.to_date("impression_time"), "window"),
+        uri,
+        fingerprint=target.fingerprints["unify"],
+        check=lambda *_: None,
+        through=before.through,
+        plan=target.table_plan(uri),
     )
 
 
@@ -135,18 +158,23 @@ def main(
 ) -> None:
     """Build with all windows, and with each alone."""
     folder = Path(mkdtemp(prefix="lattice-windows-", dir=scratch))
-    whole = Target.parse(space, str(folder), group, sample)
+    whole = Target.parse(space, str(folder / "shared"), group, sample)
     windows = whole.space.groups[group].windows
+    spark = spark_session("benchmark")
     found = []
     try:
-        with UsageMeter(spark_session("benchmark")) as meter:
+        with UsageMeter(spark) as meter:
+            run_stages(whole, _stages(_SHARED))
             # The first one only warms the machine up.
-            for chosen in (windows, windows, *((window,) for window in windows)):
-                name = "-".join(format_duration(window) for window in chosen)
-                target = replace(whole, space=only(whole.space, group, chosen), warehouse=str(folder / name))
+            for number, chosen in enumerate((windows, windows, *((window,) for window in windows))):
+                place = folder / str(number)
+                shutil.copytree(folder / "shared", place)
+                target = replace(whole, space=only(whole.space, group, chosen), warehouse=str(place))
+                _assign_anew(target, spark)
                 found.append(measure(target, meter))
+                name = ", ".join(found[-1].windows)
                 console.print(f"{name}: {found[-1].seconds:.0f} s", highlight=False)
-                shutil.rmtree(folder / name)
+                shutil.rmtree(place)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     result = DataSets(

@@ -10,6 +10,7 @@ from jobs.erasing import erase, kept_pins
 from jobs.logs import say
 from jobs.runs import running
 from jobs.target import Target
+from pipelines.layout import rows_per_group
 from pipelines.tables import Published, join_uri, published, vacuum
 from pipelines.tables import compact as merge
 from pipelines.warehouse import list_files, read_text, write_text
@@ -47,14 +48,15 @@ def compact_tables(target: Target, keep_days: int) -> None:
 
 
 def _compact(target: Target, keep_days: int, run: str) -> None:
-    training = target.group_table("training")
+    training, packed = target.group_table("training"), rows_per_group(target.trained)
+    laid_out = {training: packed, target.group_table("evaluation"): packed}
     before = {uri: found for stage in STAGES for uri in stage.tables(target) if (found := published(uri))}
 
     def move_manifest(merged: Published) -> None:
         if merged.uri == training:
             _move_manifest(target, before[training], merged)
 
-    after = {uri: merge(table, move_manifest, run) for uri, table in before.items()}
+    after = {uri: merge(table, move_manifest, run, laid_out.get(uri)) for uri, table in before.items()}
     pinned = pinned_versions(target)
     for uri, table in after.items():
         removed = vacuum(uri, {table.version, *kept_pins(uri, pinned.get(uri, ()), keep_days)}, keep_days)

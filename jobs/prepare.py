@@ -15,7 +15,7 @@ from pipelines.layout import PARQUET_OPTIONS, file_count, inputs, labels, packed
 from pipelines.negatives import downsampled
 from pipelines.normalisers import fit_normalisers
 from pipelines.spans import Span
-from pipelines.tables import Published, published, read, require
+from pipelines.tables import Published, published, read_files, require
 from pipelines.warehouse import read_text, write_text
 from schemas.duration import format_duration
 from schemas.expectations import packed_suite
@@ -56,7 +56,7 @@ def _write_manifest(context: Context, training: Published) -> None:
 def _manifest(context: Context, training: Published) -> TrainingManifest:
     target, space = context.target, context.target.space
     categorical, dense, sequences = inputs(target.trained, target.group)
-    rows, known = read(context.spark, training), _final_normalisers(context)
+    rows, known = read_files(context.spark, training), _final_normalisers(context)
     normalisers: dict[Split, dict[str, Normaliser]] = {
         split: known[split]
         if split in known

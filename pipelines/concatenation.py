@@ -68,17 +68,14 @@ def as_declared(rows: DataFrame, space: ModelSpace, group: str) -> DataFrame:
     A feature that a row lacks is id 0, null or an empty sequence, and zero where its domain lacks it; features and
     domains that are no longer declared are left out.
     """
-    zero, empty = F.lit(0).cast("long"), F.lit(b"")
-    columns = [
-        _present(f.domains, space, F.coalesce(f.name, zero), zero).alias(f.name) for f in categorical_columns(space)
+    present, zero, absent, empty = _Present(space), F.lit(0).cast("long"), F.lit(0.0).cast("float"), F.lit(b"")
+    columns = [present(f.domains, F.coalesce(f.name, zero), zero).alias(f.name) for f in categorical_columns(space)]
+    columns += [present(f.domains, F.col(f.name), absent).alias(f.name) for f in dense_columns(space)]
+    columns += [
+        present(f.domains, F.coalesce(name, empty), empty).alias(name)
+        for f in sequence_columns(space)
+        for name in f.columns
     ]
-    for dense in dense_columns(space):
-        absent = F.lit(0.0).cast("float")
-        columns.append(_present(dense.domains, space, F.col(dense.name), absent).alias(dense.name))
-    for feature in sequence_columns(space):
-        columns += [
-            _present(feature.domains, space, F.coalesce(name, empty), empty).alias(name) for name in feature.columns
-        ]
     others = [name for name in ("window", "available_time") if name in rows.columns]
     labels = [f"label_{name}" for name in space.group_objectives(group) if f"label_{name}" in rows.columns]
     members = rows.where(F.col("domain").isin(*space.group_domains(group)))
@@ -132,18 +129,18 @@ def _carried(space: ModelSpace) -> list[str]:
     return list(dict.fromkeys(origin_column(feature) for feature in dense))
 
 
-def _numbers(space: ModelSpace) -> dict[str, Column]:
-    """The declared dense features as they are found in the array."""
-    place = {name: position for position, name in enumerate(_carried(space))}
-    return {
-        name: F.get(_CARRIED, F.lit(place[origin_column(feature)])) for name, feature in space.features.dense.items()
-    }
+def _numbers(space: ModelSpace, names: Iterable[str]) -> dict[str, Column]:
+    """Those of the named features that are declared dense ones, as they are found in the array."""
+    place, carried = {name: position for position, name in enumerate(_carried(space))}, F.col(_CARRIED)
+    dense = space.features.dense
+    return {name: carried[place[origin_column(dense[name])]] for name in names if name in dense}
 
 
 def _ratios(space: ModelSpace) -> list[Column]:
-    numbers = _numbers(space)
+    ratios = space.features.ratio
+    numbers = _numbers(space, {part for ratio in ratios.values() for part in (ratio.numerator, ratio.denominator)})
     columns = []
-    for name, ratio in space.features.ratio.items():
+    for name, ratio in ratios.items():
         top, bottom = (
             numbers[part] if part in numbers else F.col(part).cast("double")
             for part in (ratio.numerator, ratio.denominator)
@@ -152,18 +149,30 @@ def _ratios(space: ModelSpace) -> list[Column]:
     return columns
 
 
-def _present(domains: tuple[str, ...], space: ModelSpace, value: Column, absent: Column) -> Column:
-    if set(domains) == set(space.domains):
-        return value
-    return F.when(F.col("domain").isin(*domains), value).otherwise(absent)
+class _Present:
+    """Gives a value where a row's domain has the feature, another one elsewhere.
+
+    Each condition is made once: every word of a column costs a message or three to the JVM, which thousands of columns
+    feel.
+    """
+
+    def __init__(self, space: ModelSpace) -> None:
+        self._every, self._has = set(space.domains), dict[tuple[str, ...], Column]()
+
+    def __call__(self, domains: tuple[str, ...], value: Column, absent: Column) -> Column:
+        if set(domains) == self._every:
+            return value
+        if domains not in self._has:
+            self._has[domains] = F.col("domain").isin(*domains)
+        return F.when(self._has[domains], value).otherwise(absent)
 
 
 def _categorical(space: ModelSpace) -> list[Column]:
-    columns = []
+    columns, present, absent = [], _Present(space), F.lit(0).cast("long")
     for feature in categorical_columns(space):
         declared = space.features.categorical[feature.name]
         value = hashed_id(feature.id_space, _id_value(declared, space.time_zone))
-        columns.append(_present(feature.domains, space, value, F.lit(0).cast("long")).alias(feature.name))
+        columns.append(present(feature.domains, value, absent).alias(feature.name))
     return columns
 
 
@@ -177,7 +186,8 @@ def _id_value(feature: Categorical, zone: str) -> Column:
 
 
 def _dense(space: ModelSpace) -> list[Column]:
-    columns, numbers, zero = [], _numbers(space), F.lit(0.0).cast("float")
+    columns, numbers = [], _numbers(space, space.features.dense)
+    present, absent = _Present(space), F.lit(0.0).cast("float")
     for feature in dense_columns(space):
         if feature.name in space.features.ratio:
             value = F.col(f"_ratio_{feature.name}")
@@ -185,13 +195,13 @@ def _dense(space: ModelSpace) -> list[Column]:
             value = numbers[feature.name]
         else:
             value = F.col(feature.name)
-        columns.append(_present(feature.domains, space, value.cast("float"), zero).alias(feature.name))
+        columns.append(present(feature.domains, value.cast("float"), absent).alias(feature.name))
     return columns
 
 
 def _sequences(space: ModelSpace) -> list[Column]:
-    columns, empty = [], F.lit(b"")
+    columns, present, empty = [], _Present(space), F.lit(b"")
     for feature in sequence_columns(space):
         for name in feature.columns:
-            columns.append(_present(feature.domains, space, F.coalesce(name, empty), empty).alias(name))
+            columns.append(present(feature.domains, F.coalesce(name, empty), empty).alias(name))
     return columns

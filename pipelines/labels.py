@@ -8,6 +8,7 @@ later, and had arrived by then.
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import reduce
+from operator import or_
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -15,6 +16,9 @@ from pyspark.sql import functions as F
 from pipelines.ids import joint_key
 from schemas.duration import microseconds
 from schemas.space import Objective
+
+# Before any time that a timestamp can hold (microseconds).
+_BEGINNING = -(2**63)
 
 
 def outcomes(
@@ -37,24 +41,29 @@ def outcomes(
             same columns; default: ``impressions``. Others of them may be in the result too.
     """
     around = impressions if neighbours is None else neighbours
-    columns = impressions.columns
-    parts = [
-        _first_arrival(
-            (around if objective.attribution == "last" else impressions).where(
-                F.col("domain").isin(*objective.domains)
-            ),
-            feedback.where(F.col("objective") == name),
-            objective,
-        ).select(*columns, F.lit(name).alias("objective"), "arrival")
-        for name, objective in objectives.items()
-    ]
-    long = reduce(DataFrame.unionByName, parts)
-    # Several rows an impression become one: of several objectives, or of several answers to one impression.
-    arrivals = [
-        F.min(F.when(F.col("objective") == name, F.timestamp_micros("arrival"))).alias(f"arrival_{name}")
-        for name in objectives
-    ]
-    return long.groupBy(*columns).agg(*arrivals)
+    columns, arrivals = impressions.columns, [f"arrival_{name}" for name in objectives]
+    last = [name for name, o in objectives.items() if o.match == "user_item" and o.attribution == "last"]
+    found = impressions
+    for name, objective in objectives.items():
+        own = feedback.where(F.col("objective") == name)
+        arrival = f"arrival_{name}"
+        if name in last:
+            found = found.withColumn(arrival, F.lit(None).cast("timestamp"))
+        elif objective.windows:
+            found = _next(found, own, objective, arrival)
+        else:
+            found = _any(found, own, objective, arrival)
+    any_arrival = reduce(or_, (F.col(arrival).isNotNull() for arrival in arrivals))
+    parts = [found.where(any_arrival)] if len(last) < len(objectives) else []
+    for name in last:
+        own, objective = feedback.where(F.col("objective") == name), objectives[name]
+        credited = _last_only(around.where(F.col("domain").isin(*objective.domains)), own, objective)
+        parts.append(credited.select(*columns, F.timestamp_micros("arrival").alias(f"arrival_{name}")))
+    if not last:
+        return parts[0]
+    every = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
+    # Several rows an impression become one: of several objectives.
+    return every.groupBy(*columns).agg(*(F.min(arrival).alias(arrival) for arrival in arrivals))
 
 
 def windowed_label(name: str, objective: Objective, window: timedelta) -> Column:
@@ -87,26 +96,65 @@ def _label(name: str, objective: Objective, known: Column, happened: Column) -> 
     return F.when(F.col("domain").isin(*objective.domains) & known, label).alias(f"label_{name}")
 
 
-def _first_arrival(impressions: DataFrame, feedback: DataFrame, objective: Objective) -> DataFrame:
-    """The impressions that are credited with feedback, and when that had ``arrival`` (long, microseconds).
+def _any(impressions: DataFrame, feedback: DataFrame, objective: Objective, arrival: str) -> DataFrame:
+    """The impressions with the first arrival of the feedback that names them, whenever that happened."""
+    answers = feedback.groupBy(F.col("impression_id").alias("_named")).agg(F.min("arrival_time").alias(arrival))
+    # One row an impression: the join keeps the number of rows.
+    named = (F.col("impression_id") == F.col("_named")) & F.col("domain").isin(*objective.domains)
+    return impressions.join(answers, on=named, how="left").drop("_named")
 
-    An impression that several answers name comes several times.
+
+def _next(impressions: DataFrame, feedback: DataFrame, objective: Objective, arrival: str) -> DataFrame:
+    """The impressions with the first arrival of all feedback after them that they are credited with.
+
+    Each feedback has the stretch of time since the one before it to itself; an impression lies in one such stretch of
+    its key at most. So it is joined without being sorted, and without being shuffled where feedback is small.
     """
     if objective.match == "impression":
-        return _by_impression(impressions, feedback, immediate=not objective.windows)
-    if objective.attribution == "last":
-        return _last_only(impressions, feedback, objective)
-    return _every(impressions, feedback, objective)
+        spans = _spans(feedback, F.col("impression_id"), None)
+        key = F.col("impression_id")
+    else:
+        apart = ["domain"] if "domain" in feedback.columns else []
+        width = microseconds(objective.windows[-1])
+        spans = _spans(feedback, joint_key(*apart, "user_id", "item_id"), width)
+        key = _near(joint_key(*apart, "user_id", "item_id"), F.unix_micros("impression_time"), width)
+    shown_at = F.unix_micros("impression_time")
+    follows = (key == F.col("_near")) & (shown_at >= F.col("_since")) & (shown_at < F.col("_until"))
+    joined = impressions.join(spans, on=follows & F.col("domain").isin(*objective.domains), how="left")
+    return joined.select(*impressions.columns, F.timestamp_micros("_arrival").alias(arrival))
 
 
-def _by_impression(impressions: DataFrame, feedback: DataFrame, immediate: bool) -> DataFrame:
-    answers = feedback.where(F.col("impression_id").isNotNull()).select(
-        "impression_id", F.unix_micros("feedback_time").alias("_at"), F.unix_micros("arrival_time").alias("arrival")
+def _spans(feedback: DataFrame, key: Column, width: int | None) -> DataFrame:
+    """For each feedback the time for which it is the next one, ``_since`` (inclusive) and ``_until`` (exclusive).
+
+    ``_arrival`` is the first of its own and those of all later feedback of the key. ``_near`` is the key; with a width
+    (microseconds) it is made of the key and the part of time of that width, and feedback reaches back no further.
+    """
+    answers = feedback.select(
+        key.alias("_key"),
+        F.unix_micros("feedback_time").alias("_until"),
+        F.unix_micros("arrival_time").alias("_arrival"),
+    ).where("_key IS NOT NULL")
+    # Descending, so that 'from here on' is an unbounded-preceding frame, which Spark advances incrementally.
+    later = Window.partitionBy("_key").orderBy(F.col("_until").desc())
+    spans = answers.select(
+        "_key",
+        F.coalesce(F.lead("_until").over(later), F.lit(_BEGINNING)).alias("_since"),
+        "_until",
+        F.min("_arrival").over(later.rowsBetween(Window.unboundedPreceding, 0)).alias("_arrival"),
+    ).where("_since < _until")
+    if width is None:
+        return spans.withColumnRenamed("_key", "_near")
+    since = F.greatest("_since", F.col("_until") - F.lit(width))
+    ends = (_near(F.col("_key"), moment, width) for moment in (since, F.col("_until") - 1))
+    return spans.select(
+        F.explode(F.array_distinct(F.array(*ends))).alias("_near"), since.alias("_since"), "_until", "_arrival"
     )
-    joined = impressions.join(answers, on="impression_id", how="inner")
-    if not immediate:
-        joined = joined.where(F.col("_at") > F.unix_micros("impression_time"))
-    return joined
+
+
+def _near(key: Column, moment: Column, width: int) -> Column:
+    """The key and the part of time, of a width, that a moment (both microseconds) lies in; null where the key is."""
+    return F.when(key.isNotNull(), F.xxhash64(key, moment - F.pmod(moment, F.lit(width))))
 
 
 def _timeline(impressions: DataFrame, feedback: DataFrame, objective: Objective, *key: str) -> DataFrame:
@@ -125,13 +173,11 @@ def _timeline(impressions: DataFrame, feedback: DataFrame, objective: Objective,
         F.unix_micros("impression_time").alias("_at"),
         F.struct(*impressions.columns).alias("_shown"),
     )
-    # Time in stretches of the longest window: feedback within it lies in the impression's stretch or in the next one.
-    width = F.lit(microseconds(objective.windows[-1]))
-    stretch = F.col("_at") - F.pmod("_at", width)
-    near = answers.select(F.explode(F.array(stretch, stretch - width)).alias("_stretch"), "_key")
-    met = shown.withColumn("_near", F.xxhash64("_key", stretch)).join(
-        near.select(F.xxhash64("_key", "_stretch").alias("_near")), on="_near", how="left_semi"
-    )
+    # Feedback within the longest window lies in the impression's own part of time of that width, or in the next one.
+    width = microseconds(objective.windows[-1])
+    times = (F.col("_at"), F.col("_at") - F.lit(width))
+    near = answers.select(F.explode(F.array(*(_near(F.col("_key"), time, width) for time in times))).alias("_near"))
+    met = shown.withColumn("_near", _near(F.col("_key"), F.col("_at"), width)).join(near, on="_near", how="left_semi")
     return met.drop("_near").unionByName(answers, allowMissingColumns=True)
 
 

@@ -30,6 +30,8 @@ from schemas.space import ModelSpace
 # Large enough to read in few calls, small enough that a few of them mix well and fit in memory.
 ROWS_PER_FILE = 250_000
 ID_BYTES, NUMBER_BYTES = 8, 4
+# Of a row group, before compression: what Spark makes of its limit below, which counts compressed bytes.
+GROUP_BYTES = 96 * 1024 * 1024
 PARQUET_OPTIONS = {"compression": "snappy", "parquet.block.size": str(48 * 1024 * 1024)}
 
 
@@ -102,6 +104,11 @@ def row_bytes(space: ModelSpace) -> dict[str, int]:
         event = ID_BYTES * len(sequence.ids) + NUMBER_BYTES * len(sequence.dense)
         sizes[sequence.name] = NUMBER_BYTES + sequence.length * event
     return sizes
+
+
+def rows_per_group(space: ModelSpace) -> int:
+    """How many rows of the layout a row group has, about."""
+    return max(1, GROUP_BYTES // sum(row_bytes(space).values()))
 
 
 def labels(space: ModelSpace, group: str) -> tuple[ObjectiveLabel, ...]:

@@ -16,6 +16,9 @@ _ALWAYS = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     # What a folder is called, store=007, is text: a guessed number would have lost what an id is made of.
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
+    # Where in our code each column was made is told to the JVM otherwise, and asked of IPython before, a column at a
+    # time: three quarters of the time of planning thousands of columns.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
     # Of a new table's first columns, the keys, times and windows that readers ask for, Delta keeps each file's least
     # and greatest value. Those of a hundred features would cost a twentieth of the time of writing.
     "spark.databricks.delta.properties.defaults.dataSkippingNumIndexedCols": "8",

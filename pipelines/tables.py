@@ -16,8 +16,9 @@ from urllib.parse import urlparse
 
 import pyarrow as pa
 from delta.tables import DeltaTable as SparkTable
-from deltalake import CommitProperties, DeltaTable, WriterProperties
+from deltalake import ColumnProperties, CommitProperties, DeltaTable, Field, WriterProperties
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.schema import PrimitiveType
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, DoubleType, FloatType
@@ -117,6 +118,23 @@ def require(uri: str, made_by: str) -> Published:
 def read(spark: SparkSession, table: Published) -> DataFrame:
     """The rows of a published version."""
     return read_delta(spark, table.uri, table.version)
+
+
+def read_files(spark: SparkSession, table: Published, but: Collection[str] = ()) -> DataFrame:
+    """The rows of a version straight from its Parquet files, ``but`` for some of them.
+
+    Delta's own planning of a query takes time in the square of the table's columns, seconds where there are thousands;
+    who reads all rows needs nothing of what it does.
+    """
+    rows = read(spark, table)
+    wanted = [uri for uri in files(table) if uri not in but]
+    if not wanted:
+        return rows.limit(0)
+    if not is_local(table.uri):
+        # Named as the table is: another library may write the scheme of an object store in another way.
+        root = DeltaTable(table.uri, version=table.version).table_uri
+        wanted = [join_uri(table.uri, path[len(root) :].lstrip("/")) for path in wanted]
+    return spark.read.schema(rows.schema).parquet(*wanted)
 
 
 def read_rows(table: Published, columns: list[str] | None = None, where: Filter | None = None) -> pa.Table:
@@ -276,13 +294,13 @@ def publish(
         )
         made = _as_written(made)
         if spark is not None:
-            mended = check(_added(spark, made, kept), made)
+            mended = check(read_files(spark, made, kept), made)
             if mended is not None:
                 if append:
                     _undo(uri, before)
                 write(mended, uri, append=append, note=note, options=options)
                 made = _as_written(made)
-                check(_added(spark, made, kept), made)
+                check(read_files(spark, made, kept), made)
         beside(made)
     except BaseException:
         _undo(uri, before)
@@ -314,14 +332,28 @@ def _noted(run: str) -> CommitProperties:
     return CommitProperties(custom_metadata={"lattice.run": run})
 
 
-def compact(table: Published, beside: Callable[[Published], None] = lambda _: None, run: str = "") -> Published:
+def compact(
+    table: Published,
+    beside: Callable[[Published], None] = lambda _: None,
+    run: str = "",
+    rows_a_group: int | None = None,
+) -> Published:
     """Merge a table's small files into larger ones and publish the result; the same rows, in a new version.
 
     Readers of older versions are not disturbed: no file is removed. ``beside`` and ``run`` as of ``publish``.
+    ``rows_a_group``: of a table that is laid out for training, so many rows a row group at most, and packed to be read
+    fast; otherwise as many as the library takes, packed small.
     """
     _forget_orphans(table)
-    done = DeltaTable(table.uri).optimize.compact(
-        writer_properties=WriterProperties(compression="ZSTD"), commit_properties=_noted(run)
+    delta = DeltaTable(table.uri)
+    coded = {column.name: not _is_plain(column) for column in delta.schema().fields}
+    done = delta.optimize.compact(
+        writer_properties=WriterProperties(
+            compression="SNAPPY" if rows_a_group else "ZSTD",
+            max_row_group_size=rows_a_group,
+            column_properties={name: ColumnProperties(dictionary_enabled=is_coded) for name, is_coded in coded.items()},
+        ),
+        commit_properties=_noted(run),
     )
     if not done["numFilesRemoved"]:
         return table
@@ -329,6 +361,11 @@ def compact(table: Published, beside: Callable[[Published], None] = lambda _: No
     beside(made)
     _name(made)
     return made
+
+
+def _is_plain(column: Field) -> bool:
+    """Whether a column holds measured or packed numbers: as of ``_dictionaries``."""
+    return isinstance(column.type, PrimitiveType) and column.type.type in ("float", "double", "binary")
 
 
 def vacuum(uri: str, keep: Collection[int], days: int, full: bool = False) -> int:
@@ -438,21 +475,6 @@ def value_counts(uri: str, *columns: str) -> dict[tuple[str, ...], int]:
         return {}
     rows = DeltaTable(uri).to_pyarrow_table(columns=list(columns)).select(columns).to_pydict()
     return dict(sorted(Counter(zip(*rows.values(), strict=True)).items()))
-
-
-def _added(spark: SparkSession, made: Published, kept: set[str]) -> DataFrame:
-    """The rows of a candidate that were not there before."""
-    rows = read(spark, made)
-    if not kept:
-        return rows
-    root = DeltaTable(made.uri, version=made.version).table_uri
-    added = [uri for uri in files(made) if uri not in kept]
-    if not added:
-        return rows.limit(0)
-    # Named as the table is: another library may write the scheme of an object store in another way.
-    if not is_local(made.uri):
-        added = [join_uri(made.uri, path[len(root) :].lstrip("/")) for path in added]
-    return spark.read.schema(rows.schema).parquet(*added)
 
 
 def _forget_orphans(before: Published) -> None:

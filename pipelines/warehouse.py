@@ -51,7 +51,7 @@ def list_files(uri: str) -> list[str]:
 
 def list_folders(uri: str) -> list[str]:
     """The URIs of the folders in a folder; none if there is no such folder."""
-    system, path = _file_system(uri)
+    system, path = file_system(uri)
     found = system.get_file_info(FileSelector(path, allow_not_found=True))
     return sorted(join_uri(uri, info.base_name) for info in found if info.type == FileType.Directory)
 

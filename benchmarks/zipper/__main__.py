@@ -9,6 +9,7 @@ from typing import Annotated
 
 import torch
 import typer
+from pydantic import TypeAdapter
 from rich.console import Console
 
 from benchmarks.counts import COMPARED
@@ -38,6 +39,8 @@ from schemas.duration import format_duration
 application = typer.Typer(add_completion=False)
 console = Console(stderr=True)
 _IMAGES = Path("docs/images")
+# It is trained dozens of times, a few hundred thousand impressions each.
+_SMALL = Hyperparameters(dim=8, layers=1, dropout=0.0, fmb_widths=(32,), task_width=16, ffn_width=16)
 
 
 @application.command()
@@ -61,27 +64,32 @@ def recorded(
         shutil.rmtree(folder, ignore_errors=True)
     judged_from = (target.space.splits.test.start - stream.started).days
     windows = [format_duration(window) for window in target.space.objectives[objective].windows]
-    runs = all_runs(
-        stream,
-        strategies(windows),
-        range(1, seeds + 1),
-        judged_from=judged_from,
-        hyper=Hyperparameters(),
-        training=TrainingConfig(batch_size=512),
-    )
-    result = Recorded(
-        space=space,
-        sample=sample,
-        objective=objective,
-        command=f"python -m benchmarks.zipper recorded --objective {objective} --seeds {seeds}"
-        + (f" --sample {sample}" if sample else ""),
-        machine=Machine.here(),
-        started=stream.started,
-        impressions=stream.shown_R.size,
-        outcomes=tuple(_told(runs)),
-    )
-    save(result, recorded_page(result, f"../images/{out.stem}.png"), out)
-    draw_recorded(result, _IMAGES / f"{out.stem}.png")
+    # One thread: to share a batch of a few hundred rows among several costs more than it gains.
+    torch.set_num_threads(1)
+    outcomes: list[Outcome] = []
+    for seed in range(1, seeds + 1):
+        runs = all_runs(
+            stream,
+            strategies(windows),
+            range(seed, seed + 1),
+            judged_from=judged_from,
+            hyper=_SMALL.model_copy(update={"dropout": 0.1, "event_model": "mean"}),
+            training=TrainingConfig(batch_size=512),
+        )
+        outcomes += _told(runs)
+        result = Recorded(
+            space=space,
+            sample=sample,
+            objective=objective,
+            command=f"python -m benchmarks.zipper recorded --objective {objective} --seeds {seeds}"
+            + (f" --sample {sample}" if sample else ""),
+            machine=Machine.here(),
+            started=stream.started,
+            impressions=stream.shown_R.size,
+            outcomes=tuple(outcomes),
+        )
+        # After each seed: what was measured must not be lost with a later one.
+        _show(result, out)
     print(out.read_text(encoding="utf-8"))
 
 
@@ -97,7 +105,6 @@ def over_generated(
 ) -> None:
     """Daily training where drift and delays are known, for several of each and several weights over windows."""
     chosen = strategies(WINDOWS, tuple(WEIGHTS))
-    hyper = Hyperparameters(dim=8, layers=1, dropout=0.0, fmb_widths=(32,), task_width=16, ffn_width=16)
     training = TrainingConfig(batch_size=256, learning_rate=2e-3)
     # Matrices this small gain nothing from a second thread.
     torch.set_num_threads(1)
@@ -112,7 +119,7 @@ def over_generated(
         for seed in range(1, seeds + 1):
             stream = generated(spark, drift=drift, delay=delay, days=days, shown_a_day=shown_a_day, seed=seed)
             runs = all_runs(
-                stream, chosen, range(seed, seed + 1), judged_from=judged_from, hyper=hyper, training=training
+                stream, chosen, range(seed, seed + 1), judged_from=judged_from, hyper=_SMALL, training=training
             )  # fmt: skip
             outcomes += [outcome.in_one() for outcome in _told(runs)]
         settings.append(Setting(drift=drift, delay=delay, outcomes=tuple(outcomes)))
@@ -127,9 +134,26 @@ def over_generated(
             settings=tuple(settings),
         )
         # After each setting: what was measured must not be lost with a later one.
-        save(result, generated_page(result, f"../images/{out.stem}.png"), out)
-        draw_generated(result, _IMAGES / f"{out.stem}.png")
+        _show(result, out)
     print(out.read_text(encoding="utf-8"))
+
+
+@application.command()
+def redraw(out: Annotated[Path, typer.Argument(help="A page; what was measured lies beside it as JSON.")]) -> None:
+    """Make a page and its picture anew from what was measured."""
+    measured = out.with_suffix(".json").read_text(encoding="utf-8")
+    kinds: TypeAdapter[Recorded | Generated] = TypeAdapter(Recorded | Generated)
+    _show(kinds.validate_json(measured), out)
+
+
+def _show(result: Recorded | Generated, out: Path) -> None:
+    picture = f"../images/{out.stem}.png"
+    if isinstance(result, Recorded):
+        save(result, recorded_page(result, picture), out)
+        draw_recorded(result, _IMAGES / f"{out.stem}.png")
+    else:
+        save(result, generated_page(result, picture), out)
+        draw_generated(result, _IMAGES / f"{out.stem}.png")
 
 
 def _numbers(text: str) -> list[float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from benchmarks import wide
 from benchmarks.build import Cost, Costs, page
 from benchmarks.content import content
 from benchmarks.nightly import Run, kept, measured, nights
@@ -85,3 +86,16 @@ def test_nights_go_on_after_those_that_were_noted(spark: SparkSession, tmp_path:
     for last, count in ((date(2020, 3, 3), 1), (days[-1], 2)):
         with pytest.raises(LatticeError, match="not the first asked for"):
             next(nights(UsageMeter(spark), target, last=last, count=count, done=done))
+
+
+def test_the_price_of_columns_is_their_cpu() -> None:
+    """Ten times the columns, a hundred times the CPU: a slope of 2."""
+    widths = tuple(
+        wide.Width(
+            columns=columns, seconds={"space": 1.0, "ingest": 9.0}, cpu={"space": 1.0, "ingest": cpu - 1}, peak_gib=1.0
+        )
+        for columns, cpu in ((300, 6.0), (3000, 600.0))
+    )
+    text = wide.page(wide.Widths(rows=10, command="", machine=Machine.here(), widths=widths))
+    assert "| 3,000 | 1.0 | 599.0 | 600 | 200 | 10 | 1.0 |" in text
+    assert "slope from 300 to 3,000 columns: 2.00." in text

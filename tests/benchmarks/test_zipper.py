@@ -2,6 +2,7 @@
 
 import math
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from benchmarks.quality_result import Machine
+from benchmarks.zipper.__main__ import redraw
 from benchmarks.zipper.generated import WINDOWS, generated
 from benchmarks.zipper.online import Judged, Outcome, run
-from benchmarks.zipper.page import Generated, Setting, generated_page
+from benchmarks.zipper.page import Generated, Recorded, Setting, generated_page
 from benchmarks.zipper.strategies import ElapsedTime, FakeNegatives, Strategy, strategies
 from benchmarks.zipper.stream import UNIFORM, Stream
 from lattice_model.network.config import Hyperparameters
@@ -194,3 +196,30 @@ def test_the_page_says_where_the_zipper_pays_and_with_which_weights() -> None:
     assert "| inf | 1 | -2.02 | -1.01 | **+6.06** | +0.00 |" in page
     assert "ahead of '28d only' in 1 of 2 spaces, by 4.04 at most" in page
     assert "those of 'zipped 4:1:1' (+2.53), the best way of all is 'another' (+4.04)" in page
+
+
+def test_a_page_is_made_anew_from_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("docs/images").mkdir(parents=True)
+    losses = {"28d only": (0.5, 0.4), "1d only": (1.5, 1.6), "zipped": (0.49, 0.4), "upper bound": (0.45, 0.39)}
+    outcomes = tuple(
+        Outcome(
+            strategy=name,
+            source="s",
+            seed=1,
+            days=tuple(Judged(day=day, rows=10, loss=loss) for day, loss in enumerate(by_day)),
+            samples=30,
+            seconds=1.0,
+        )
+        for name, by_day in losses.items()
+    )
+    result = Recorded(
+        space="s", sample=None, objective="o", command="c", machine=Machine.here(), started=date(2024, 1, 1),
+        impressions=20, outcomes=outcomes,
+    )  # fmt: skip
+    Path("r.json").write_text(result.model_dump_json(), encoding="utf-8")
+    redraw(Path("r.md"))
+    page = Path("r.md").read_text(encoding="utf-8")
+    # 1 - .445 / .45 is 1.111 %, over both days; 30 samples of 20 impressions are 1.5 passes.
+    assert "| zipped | s | 1.50 | 0.44500 | +1.111 | +1.111 | +1.111 | 1 |" in page
+    assert Path("docs/images/r.png").stat().st_size > 10_000

@@ -1,12 +1,13 @@
 """Labels against the contract, computed row by row in Python."""
 
 from datetime import timedelta
+from functools import reduce
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.labels import outcomes, windowed_label
@@ -111,3 +112,35 @@ def test_keyed_feedback_credits_its_impression_only(spark: SparkSession) -> None
     answers = tl.feedback_frame(spark, [("u", "a", 11, 0, 0)], "buy").withColumn("impression_id", F.lit(1).cast("long"))
     found = outcomes(shown, answers, {"buy": objective(match="impression")})
     assert [(r["impression_id"], r["arrival_buy"]) for r in found.collect()] == [(1, tl.at(11).replace(tzinfo=None))]
+
+
+def test_each_objective_credits_in_its_own_way_and_an_impression_is_there_once(spark: SparkSession) -> None:
+    shown = tl.impression_frame(spark, [("u", "a", 10), ("u", "a", 12), ("u", "b", 10)])
+    shown = shown.withColumn("domain", F.when(F.col("item_id") == "b", "other").otherwise("d"))
+    answers = [
+        # (objective, hour, hours until arrival, impression)
+        ("every", 14, 9, None), ("every", 16, 0, None), ("last", 14, 0, None),
+        # The first is as late as the impression itself, the second arrives after the third.
+        ("named", 10, 0, 0), ("named", 12, 9, 0), ("named", 15, 1, 0), ("named", 15, 0, 2),
+        ("click", 9, 1, 1), ("click", 9, 2, 1), ("click", 9, 0, 2), ("click", 9, 0, None),
+    ]  # fmt: skip
+    feedback = reduce(
+        DataFrame.unionByName,
+        (
+            tl.feedback_frame(spark, [("u", "a", hour, late, 0)], name).withColumn(
+                "impression_id", F.lit(named).cast("long")
+            )
+            for name, hour, late, named in answers
+        ),
+    )
+    declared = {
+        "every": objective(),
+        "last": objective("last"),
+        "named": objective(match="impression"),
+        "click": objective(match="impression", windows=()),
+    }
+    found = outcomes(shown, feedback, declared).orderBy("impression_id").collect()
+    arrived = {row["impression_id"]: tuple(row[f"arrival_{name}"] for name in declared) for row in found}
+    at = {hour: tl.at(hour).replace(tzinfo=None) for hour in (10, 14, 16)}
+    assert arrived == {0: (at[16], None, at[16], None), 1: (at[16], at[14], None, at[10])}
+    assert len(found) == 2

@@ -120,6 +120,17 @@ def test_a_merge_that_is_killed_before_it_is_named_changes_nothing(spark: SparkS
     assert ids(read(spark, after)) == ids(read(spark, before))
 
 
+def test_merged_files_keep_the_size_of_row_groups(spark: SparkSession, tmp_path: Path) -> None:
+    uri = str(tmp_path / "t")
+    for number in range(3):
+        rows = spark.range(100).selectExpr("id", "CAST(id AS FLOAT) AS x").coalesce(1)
+        before = publish(rows, uri, fingerprint=str(number), check=accept, append=True)
+    merged = pq.ParquetFile(files(compact(before, rows_a_group=40))[0]).metadata
+    assert [merged.row_group(n).num_rows for n in range(merged.num_row_groups)] == [40] * 7 + [20]
+    id_, x = (merged.row_group(0).column(n) for n in range(2))
+    assert (id_.has_dictionary_page, x.has_dictionary_page, x.compression) == (True, False, "SNAPPY")
+
+
 def test_nothing_to_add_publishes_what_there_is(spark: SparkSession, tmp_path: Path) -> None:
     uri, told = str(tmp_path / "t"), list[int]()
     first = publish(spark.range(5), uri, fingerprint="f", check=accept, append=True)
