@@ -6,6 +6,7 @@ features of a made-up group; weights are random, as time does not depend on them
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -101,8 +102,7 @@ def run(model: str, threads: int) -> Latencies:
         measured = []
         for rows in SIZES:
             for way in ("eager", "compiled", "exported"):
-                call = ways[way]
-                measured.append(measure(way, lambda call=call, rows=rows: call(inputs[rows]), rows))  # type: ignore[misc]
+                measured.append(measure(way, partial(ways[way], inputs[rows]), rows))
                 console.print(f"{way}, {rows} rows: {measured[-1].p50:.2f} ms", highlight=False)
     return Latencies(
         model=model,

@@ -8,6 +8,7 @@ intervals over users. Without a GPU that has FP8 kernels FP8 is emulated: the sa
 import copy
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -139,11 +140,13 @@ def run(target: Target, split: Split, config: TrainingConfig, scratch: Path) -> 
             judged.append(judge("float32", exact, exact, split, size))
         else:
             judged.append(judge(f"trained in {way}", found, exact, split))
-    found = predictions("BF16 inference", lambda part: apply_precision(part, BF16, torch.device("cpu")), "float32")
+    found = predictions(
+        "BF16 inference", partial(apply_precision, precision=BF16, device=torch.device("cpu")), "float32"
+    )
     judged.append(judge("trained in float32, inference in BF16", found, exact, split))
     for name, scaling in STORED.items():
         way = f"trained in float32, FP8 weights, {name}"
-        found = predictions(way, lambda part, scaling=scaling: use_float8_weights(part, scaling), "float32")  # type: ignore[misc]
+        found = predictions(way, partial(use_float8_weights, scaling=scaling), "float32")
         judged.append(judge(way, found, exact, split, exported_bytes(network, manifest, split, scaling)))
     return Precisions(
         space=manifest.space,

@@ -83,7 +83,7 @@ def _to_float8(module: nn.Module, precision: Precision, device: torch.device) ->
     return len(layers)
 
 
-def _as_weight(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _as_weight(layer: nn.Linear, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """torchao's emulation takes both sides in one type."""
     return tuple(value.to(layer.weight.dtype) for value in inputs)
 
