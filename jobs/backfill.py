@@ -1,7 +1,7 @@
 """``lattice backfill``: compute a feature for the rows that are there, and nothing else."""
 
 from collections.abc import Collection, Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pyspark.sql import DataFrame
@@ -95,13 +95,10 @@ def _backfill(context: Context, table: Published, space: ModelSpace, columns: Co
 
 def _asked(space: ModelSpace, names: Collection[str]) -> tuple[set[str], set[str]]:
     """The declared features that names mean, and their columns, with the ratios that divide one of them."""
-    declared: dict[str, set[str]] = {name: {name} for kind in ("categorical", "dense") for name in _kind(space, kind)}
-    declared |= {
-        name: {measure.column for measure in history_measures(name, history)}
-        for name, history in space.features.history.items()
-    }
-    declared |= {feature.name: set(feature.columns) for feature in sequence_columns(space)}
-    declared |= {name: {name} for name in space.features.ratio}
+    declared: dict[str, set[str]] = {}
+    for name, columns in _columns(space):
+        # An id and a history may well have one name.
+        declared.setdefault(name, set()).update(columns)
     found = set()
     for name in names:
         owner = next((key for key, columns in declared.items() if name == key or name in columns), None)
@@ -118,9 +115,13 @@ def _asked(space: ModelSpace, names: Collection[str]) -> tuple[set[str], set[str
     return found, changed
 
 
-def _kind(space: ModelSpace, kind: str) -> dict[str, Any]:
-    features: dict[str, Any] = getattr(space.features, kind)
-    return features
+def _columns(space: ModelSpace) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Every declared feature with its columns."""
+    features = space.features
+    yield from ((name, (name,)) for name in (*features.categorical, *features.dense, *features.ratio))
+    for name, history in features.history.items():
+        yield name, tuple(measure.column for measure in history_measures(name, history))
+    yield from ((feature.name, feature.columns) for feature in sequence_columns(space))
 
 
 def _features_of(space: ModelSpace, columns: Collection[str]) -> set[str]:
