@@ -41,8 +41,8 @@ class Tutorial(Result):
 def commands(page: str) -> list[str]:
     """The shell commands of a page's blocks without a language, in order; a here-document is one with its command."""
     found = []
-    for block in re.findall(r"^```\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
-        lines = iter(block.splitlines())
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
+        lines = iter([] if language else block.splitlines())
         for line in lines:
             opened = re.search(r"<<'(\w+)'$", line)
             if opened is not None:

@@ -102,7 +102,7 @@ def running(target: Target, command: str) -> Iterator[Run]:
             say(f"{command}: finished in {seconds} s", command=command, seconds=seconds)
         except BaseException as error:
             # What stopped the run may stop its record too.
-            with suppress(OSError):
+            with suppress(OSError, LatticeError):
                 _write(place, run.record("failed", _summary(error)))
             raise
         finally:

@@ -1,4 +1,4 @@
-"""Turns Spark's own failures that a user can mend into one message."""
+"""Turns failures of Spark, Delta and the system that a user can mend into one message."""
 
 import re
 from collections.abc import Iterator
@@ -9,8 +9,14 @@ from pyspark.errors import PySparkException
 
 from schemas.errors import LatticeError
 
+_FULL = (
+    r"No space left on device|Disk quota exceeded",
+    "The disk is full",
+    "Free some disk, or set SPARK_LOCAL_DIRS.",
+)
+_DENIED = (r"Permission denied", "A file or folder cannot be accessed", "Check its permissions.")
 _CAUSES = (
-    (r"No space left on device|Disk quota exceeded", "The disk is full", "Free some disk, or set SPARK_LOCAL_DIRS."),
+    _FULL,
     (
         r"is not a Parquet file|Could not read footer|CANNOT_READ_FILE_FOOTER|FAILED_READ_FILE|Expected magic number",
         "A file cannot be read; it is truncated or not what its name says",
@@ -22,20 +28,24 @@ _CAUSES = (
         "Another run wrote the same table meanwhile; nothing of this run was published there",
         "Run again when the other one has finished.",
     ),
-    (r"Permission denied", "A file or folder cannot be accessed", "Check its permissions."),
+    _DENIED,
 )
 _FILE = re.compile(r"(?:file:|s3a?:|hdfs:|gs:|abfss?:)/[^\s'\",;)]+")
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Raise LatticeError in place of a Spark failure whose cause is known; others pass."""
+    """Raise LatticeError in place of a failure whose cause is known; others pass."""
     try:
         yield
-    except (PySparkException, Py4JError) as error:
+    except LatticeError:
+        raise
+    except Exception as error:
         text = str(error)
-        for pattern, problem, remedy in _CAUSES:
+        of_spark = isinstance(error, PySparkException | Py4JError)
+        for pattern, problem, remedy in _CAUSES if of_spark else (_FULL, _DENIED):
             if re.search(pattern, text):
                 files = _FILE.findall(text)
-                raise LatticeError(files[0].rstrip(".") if files else "Spark", f"{problem}.", remedy) from error
+                place = files[0].rstrip(".") if files else "Spark" if of_spark else "the warehouse"
+                raise LatticeError(place, f"{problem}.", remedy) from error
         raise

@@ -20,12 +20,24 @@ def local_path(uri: str) -> Path:
 
 
 def write_text(uri: str, text: str) -> None:
-    """Write a small file whole: under another name first, then renamed."""
+    """Write a small file whole: under another name first, then renamed.
+
+    Raises:
+        LatticeError: it cannot be written.
+    """
     system, path = file_system(uri)
-    system.create_dir(path.rsplit("/", 1)[0], recursive=True)
-    with system.open_output_stream(f"{path}.part") as stream:
-        stream.write(text.encode())
-    system.move(f"{path}.part", path)
+    try:
+        system.create_dir(path.rsplit("/", 1)[0], recursive=True)
+        with system.open_output_stream(f"{path}.part") as stream:
+            stream.write(text.encode())
+        system.move(f"{path}.part", path)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise LatticeError(
+            uri,
+            "The disk is full." if full else f"The file cannot be written: {error}.",
+            "Free some disk." if full else "Check its permissions, or give another warehouse.",
+        ) from error
 
 
 def read_text(uri: str) -> str:

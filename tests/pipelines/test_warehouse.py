@@ -50,3 +50,10 @@ def test_small_files_are_written_whole(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.json"]
     with pytest.raises(LatticeError, match="no such file"):
         read_text(str(tmp_path / "missing.json"))
+
+
+def test_a_small_file_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(LatticeError, match="cannot be written") as error:
+        write_text(str(tmp_path / "file" / "b.json"), "text")
+    assert error.value.place.endswith("file/b.json")
