@@ -177,7 +177,7 @@ def page(result: Widths) -> str:
         lines.append(
             f"| {width.columns:,} | {' | '.join(cells)} | {cpu:.0f} | {each:.0f} | {whole:.0f} | {width.peak_gib:.1f} |"
         )
-    lines += ["", *_slopes(result.widths), "", "The first width also warms Spark up.", "", str(result.machine), ""]
+    lines += ["", *_slopes(result.widths), "- the first width also warms Spark up.", "", str(result.machine), ""]
     return "\n".join(lines)
 
 
