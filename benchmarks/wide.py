@@ -177,7 +177,14 @@ def page(result: Widths) -> str:
         lines.append(
             f"| {width.columns:,} | {' | '.join(cells)} | {cpu:.0f} | {each:.0f} | {whole:.0f} | {width.peak_gib:.1f} |"
         )
-    lines += ["", *_slopes(result.widths), "", "The first width also warms Spark up.", "", str(result.machine), ""]
+    lines += [
+        "",
+        *_slopes(result.widths),
+        "- the smallest was built first, and also warmed Spark up.",
+        "",
+        str(result.machine),
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -202,7 +209,9 @@ def main(
     widths: list[Width] = []
     for count in columns:
         widths.append(measure(count, rows, scratch))
-        result = Widths(rows=rows, command=command, machine=Machine.here(), widths=tuple(widths))
+        result = Widths(
+            rows=rows, command=command, machine=Machine.here(), widths=tuple(sorted(widths, key=lambda w: w.columns))
+        )
         # After each width: what was measured must not be lost with a wider one.
         save(result, page(result), out)
     print(out.read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from jobs.plans import keep_plan
 from jobs.runs import Made, Run, running
 from jobs.spark_errors import explained
 from jobs.target import Target, fingerprint
-from pipelines.session import spark_session
+from pipelines.session import plan_for, spark_session
 from pipelines.tables import published
 
 
@@ -70,6 +70,7 @@ def _work(stage: Stage, run: Run, made_of: str, through: datetime, grow: bool) -
     with explained():
         with console.status(f"{stage.name}: starting Spark"):
             spark = spark_session(stage.name)
+        plan_for(spark, sum(len(domain.columns) for domain in run.target.space.domains.values()))
         stage.work(Context(run.target, run, stage.name, spark, made_of, through, grow))
 
 

@@ -16,8 +16,8 @@ _ALWAYS = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     # What a folder is called, store=007, is text: a guessed number would have lost what an id is made of.
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
-    # Where in our code each column was made is told to the JVM otherwise, and asked of IPython before, a column at a
-    # time: three quarters of the time of planning thousands of columns.
+    # Where in our code each column was made is told to the JVM otherwise, and IPython is looked for before, with every
+    # word about a column: planning thousands of them took several times as long.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
     # Of a new table's first columns, the keys, times and windows that readers ask for, Delta keeps each file's least
     # and greatest value. Those of a hundred features would cost a twentieth of the time of writing.
@@ -47,6 +47,8 @@ _SMALL_MACHINE = {
     "spark.sql.autoBroadcastJoinThreshold": str(192 * 1024 * 1024),
 }
 
+_MANY_COLUMNS = 1_000
+
 
 def spark_session(name: str) -> SparkSession:
     """The session of this process, made on first call.
@@ -63,6 +65,15 @@ def spark_session(name: str) -> SparkSession:
     for key, value in _ALWAYS.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
+
+
+def plan_for(spark: SparkSession, columns: int) -> None:
+    """Have Spark plan what tables with so many columns need.
+
+    What it knows of each column, such as that it is null in a domain that lacks it, it compares with all that it knows
+    of the others, to infer filters: with thousands of columns that takes minutes, and finds nothing.
+    """
+    spark.conf.set("spark.sql.constraintPropagation.enabled", str(columns < _MANY_COLUMNS).lower())
 
 
 def give_back_memory() -> None:

@@ -15,7 +15,7 @@ from benchmarks.zipper.online import Outcome
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.dates import date2num
+from matplotlib.dates import ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
 _BOUND, _ZIPPED = "upper bound", "zipped"
@@ -73,7 +73,7 @@ def recorded_page(result: Recorded, picture: str) -> str:
         "",
         f"Space `{result.space}`, sample `{result.sample or 'everything'}`, objective `{result.objective}`: "
         f"{result.impressions:,} impressions, learnt from day by day by a small Lattice Network (d = 8) as their "
-        f"labels became known; {seeds} seeds. Each day's impressions were predicted before anything of that day was "
+        f"labels became known; seeds: {seeds}. Each day's impressions were predicted before anything of that day was "
         f"learnt, and are judged by the label of the longest window. Gains: how much lower the loss is than that of "
         f"'{outcomes[0].strategy}' with the same seed, over all {len(outcomes[0].days)} judged days. By "
         f"`{result.command}`.",
@@ -178,6 +178,7 @@ def draw_recorded(result: Recorded, path: Path) -> None:
         least, most = [min(values) for values in by_day], [max(values) for values in by_day]
         axes.fill_between(at, least, most, color=style["color"], alpha=0.15, lw=0)
     axes.xaxis_date()
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))  # type: ignore[no-untyped-call]
     _scale(axes, 2)
     axes.set_ylabel(f"lower loss than '{outcomes[0].strategy}', %, mean of 7 days")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
