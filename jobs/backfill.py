@@ -26,7 +26,7 @@ from schemas.errors import LatticeError
 from schemas.evolution import check_evolution
 from schemas.expectations import unified_suite
 from schemas.features import history_measures, sequence_columns
-from schemas.space import ModelSpace
+from schemas.space import Categorical, Dense, ModelSpace
 
 
 def backfill_features(target: Target, names: Collection[str]) -> list[Made]:
@@ -166,9 +166,10 @@ def _declared(space: ModelSpace) -> set[tuple[str, str, str]]:
 
 def _raw_columns(space: ModelSpace) -> set[tuple[str, str, str]]:
     """The declared columns of raw tables that features are made of."""
-    features, found = space.features, set()
-    for plain in (*features.categorical.values(), *features.dense.values()):
-        found |= {("domains", name, plain.column) for name in space.domains if plain.column}
+    features, found = space.features, set[tuple[str, str, str]]()
+    plains: list[Categorical | Dense] = [*features.categorical.values(), *features.dense.values()]
+    for plain in plains:
+        found |= {("domains", name, plain.column or "") for name in space.domains}
         found |= _of_attributes([plain.attribute] if plain.attribute else [])
     for history in features.history.values():
         found |= {("events", history.events, column) for column in history.sums} | _of_attributes(history.keys)

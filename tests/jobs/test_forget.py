@@ -29,9 +29,9 @@ from jobs.train import train_model
 from lattice_model.training.log import TrainingLog
 from lattice_model.training.trainer import LOG
 from pipelines.privacy import possible_ids
-from pipelines.tables import columns_of, published, read, read_delta
+from pipelines.tables import columns_of, publish_without, published, read, read_delta
 from schemas.errors import LatticeError
-from schemas.forgetting import ForgettingRecord
+from schemas.forgetting import ForgettingRecord, Removal
 from schemas.manifest import TrainingManifest
 from tests.spaces.video import write_video
 
@@ -109,13 +109,12 @@ class Story:
         with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
             steps = iter(range(6))
 
-            def killed(*arguments: object) -> None:
+            def killed(uri: str, removal: Removal, run: str) -> None:
                 if next(steps, None) is None:
                     raise KeyboardInterrupt
-                original(*arguments)
+                publish_without(uri, removal, run)
 
-            original = forgetting.publish_without
-            patch.setattr(forgetting, "publish_without", killed)
+            patch.setattr("jobs.forgetting.publish_without", killed)
             forget_users(target, [GONE, "nobody"])
         self.half = rows_of(spark, target)
         self.again = forget_users(target, [GONE, "nobody"])
@@ -128,7 +127,7 @@ def story(spark: SparkSession, space: Path, tmp_path_factory: pytest.TempPathFac
     return Story(spark, space, tmp_path_factory.mktemp("story") / "warehouse")
 
 
-def theirs(story: Story, rows: pd.DataFrame) -> pd.Series:
+def theirs(story: Story, rows: pd.DataFrame) -> "pd.Series[bool]":
     if "user_id" in rows.columns:
         return rows["user_id"].isin(story.names)
     if "impression_id" in rows.columns:
