@@ -32,7 +32,7 @@ def flat_rows(batches: Iterable[Loaded], manifest: TrainingManifest, left_out: S
     """All rows of the batches; ``left_out`` names categorical features to do without."""
     kept = [index for index, part in enumerate(manifest.categorical) if part.name not in left_out]
     features, domains, windows, labels, weights, keys = [], [], [], [], [], []
-    for batch, extra in batches:
+    for batch, extra, _ in batches:
         features.append(_features(batch, manifest, kept))
         domains.append(batch.domain_B.numpy())
         windows.append(batch.window_B.numpy())

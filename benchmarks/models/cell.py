@@ -126,7 +126,7 @@ class Runner:
     def _draws(self) -> tuple[Any, Ints]:
         """The users of all test rows, in order, and how often each is drawn: the same for every part and model."""
         loader = self._loader(Part(), "test", ("user_id",))
-        users = np.unique(np.concatenate([extra["user_id"] for _, extra in loader.epoch()]).astype(str))
+        users = np.unique(np.concatenate([extra["user_id"] for _, extra, _ in loader.epoch()]).astype(str))
         return users, draw(len(users), REPLICATES, BOOTSTRAP_SEED)
 
     def _loader(self, part: Part, split: Split, keys: tuple[str, ...]) -> Loader:

@@ -55,7 +55,7 @@ def head_sums(network: Model, batches: Iterable[Loaded], device: torch.device | 
     training = network.training
     network.to(device).eval()
     with torch.inference_mode():
-        for batch, _ in batches:
+        for batch, *_ in batches:
             predictions_BH = torch.sigmoid(network(batch.to(device)).double()).cpu()
             targets_BH = head_targets(batch.labels_BO, batch.window_B, heads).double()
             weights_BH = (~targets_BH.isnan()).double() * batch.weight_B.double()[:, None]

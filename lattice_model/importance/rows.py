@@ -41,7 +41,7 @@ class Rows:
     @classmethod
     def read(cls, loaded: Iterable[Loaded], manifest: TrainingManifest) -> "Rows":
         """Take all batches of an epoch, which carry ``KEYS``."""
-        batches, keys = zip(*loaded, strict=True)
+        batches, keys = zip(*((each.batch, each.keys) for each in loaded), strict=True)
         domain_R = torch.cat([batch.domain_B for batch in batches])
         order = np.lexsort((np.concatenate([part["impression_id"] for part in keys]), domain_R.numpy()))
         ends = np.searchsorted(domain_R.numpy()[order], range(len(manifest.domains) + 1))
