@@ -56,7 +56,7 @@ def backfill_features(target: Target, names: Collection[str]) -> list[Made]:
             _backfill(context, rows, target.computed, columns)
             if target.pool:
                 _backfill(context, require(target.group_table("pool"), "lattice build"), target.space, columns)
-            publish_zipped(context, context.read_features(target.group_table("unified")))
+            publish_zipped(context)
             for stage in (hold_out.STAGE, prepare.STAGE):
                 stage.work(context)
         _restamp_others(target, made_anew, run)
@@ -83,7 +83,7 @@ def _backfill(context: Context, table: Published, space: ModelSpace, columns: Co
         few = found.select("impression_id", "impression_time", *names)
         version = write(few, place, append=False, note=f"run={context.run.id}")
         columns = read_delta(context.spark, place, version)
-        for part in parts(rows, span):
+        for part in parts(lambda: rows, span):
             inside = part.holds("impression_time")
             whole = backfilled(rows.where(inside), columns.where(inside), names, space, target.group)
             yield leading(whole, *KEYS, "window")

@@ -243,6 +243,8 @@ def _leave_behind(uri: str, group: str | None) -> None:
     folder, name = uri.rsplit("/", 1)
     if name in REMEMBERED:
         remove_folder(f"{folder}/{REMEMBERED[name]}")
+    if name == "training":
+        remove_folder(f"{folder}/samples")
     if group is not None:
         remove_folder(f"{folder}/importance_runs")
 

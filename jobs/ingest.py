@@ -1,18 +1,21 @@
 """``lattice ingest``: raw tables to the space's impressions, feedback, events and attributes."""
 
 from collections.abc import Callable
+from functools import reduce
 
 from pyspark.sql import DataFrame
 
 from jobs import options
 from jobs.context import Context
+from jobs.missing import count_missing, look_back
 from jobs.stages import Stage, stage_command
 from jobs.suppression import keep_out
 from jobs.target import Target
-from pipelines.ingestion import all_feedback, all_impressions, check_feedback_follows, check_known
+from pipelines.ids import digest
+from pipelines.ingestion import all_feedback, all_impressions, answerable, check_feedback_follows, check_known
 from pipelines.late import late_impressions, on_time
 from pipelines.sampling import sample_tables
-from pipelines.sources import read_source
+from pipelines.sources import may_add_to_the_past, read_source
 from pipelines.spans import EVER, Span
 from pipelines.tables import published
 from schemas.expectations import attributes_suite, events_suite, feedback_suite, impressions_suite, late_suite
@@ -20,9 +23,19 @@ from schemas.expectations import attributes_suite, events_suite, feedback_suite,
 
 def _work(context: Context) -> None:
     target, space = context.target, context.target.space
-    tables = keep_out(read_source(context.spark, space, target.folder, _lacking(context)), context.spark, target)
+    span, watched = _lacking(context), may_add_to_the_past(space)
+    read = read_source(context.spark, space, target.folder, look_back(span) if watched else span, target.sample)
+    tables = keep_out(read, context.spark, target)
     if target.sample is not None:
         tables = sample_tables(tables, target.sample)
+    shown = all_impressions(tables.impressions, space)
+    if watched:
+        raw = {uri: tables.events[name] for name, uri in target.event_tables.items()}
+        raw[target.space_table("impressions")] = shown.where(on_time(shown))
+        raw[target.space_table("feedback")] = reduce(
+            DataFrame.union, (f.select("arrival_time") for f in tables.feedback.values())
+        )
+        count_missing(context, raw, span)
     for name, uri in target.attribute_tables.items():
         key, facts = space.attributes[name].key, tables.attributes[name]
         if not (context.grow and not context.anew and _unchanged(context, uri, facts)):
@@ -30,12 +43,11 @@ def _work(context: Context) -> None:
     for name, uri in target.event_tables.items():
         keys = ["user_id", "item_id", "event_time"]
         context.publish(_arriving(tables.events[name]), uri, events_suite(space, name), keys, raw=True)
-    shown = all_impressions(tables.impressions, space)
     keys = ["domain", "source_key", "user_id", "item_id", "impression_time"]
     suite = impressions_suite(space)
     uri = target.space_table("impressions")
 
-    def known(added: DataFrame) -> None:
+    def known(added: DataFrame, _: int) -> None:
         """Look for users and items that tables of attributes know nothing of, where the space file sets a limit."""
         facts = {name: context.read(target.attribute_tables[name]) for name in space.quality.lacking}
         context.outcomes[uri] = tuple(check_known(added, name, table, space) for name, table in facts.items())
@@ -48,13 +60,15 @@ def _work(context: Context) -> None:
         late_suite(),
         keys,
     )
-    written = context.read(target.space_table("impressions"))
+    impressions = target.space_table("impressions")
     context.publish(
-        lambda span: all_feedback(tables.feedback, written, space, span),
+        lambda span: all_feedback(
+            tables.feedback, context.read(impressions, "impression_time", [answerable(space, span)]), space, span
+        ),
         target.space_table("feedback"),
         feedback_suite(space),
         ["objective", "user_id", "item_id", "feedback_time"],
-        also=lambda added: None if context.grow else check_feedback_follows(written, added),
+        also=lambda added, _: None if context.grow else check_feedback_follows(context.read(impressions), added),
         raw=True,
     )
 
@@ -65,17 +79,14 @@ def _lacking(context: Context) -> Span:
         context.lacking(uri) for uri in _tables(context.target) if uri not in context.target.attribute_tables.values()
     ]
     starts = [span.start for span in spans if span.start is not None]
-    if not context.grow or len(starts) < len(spans):
+    if not context.grow:
         return EVER
-    return Span(min(starts), context.through)
+    return Span(min(starts) if len(starts) == len(spans) else None, context.through)
 
 
 def _unchanged(context: Context, uri: str, facts: DataFrame) -> bool:
     """Whether a table of attributes is published and still holds just that (attributes have no time of their own)."""
-    if published(uri) is None:
-        return False
-    known = context.read(uri)
-    return facts.count() == known.count() and facts.exceptAll(known).isEmpty()
+    return published(uri) is not None and digest(facts) == digest(context.read_small(uri))
 
 
 def _arriving(frame: DataFrame) -> Callable[[Span], DataFrame]:

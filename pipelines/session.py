@@ -4,8 +4,10 @@ import os
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 from pyspark import SparkContext
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
 _ALWAYS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -74,6 +76,12 @@ def plan_for(spark: SparkSession, columns: int) -> None:
     of the others, to infer filters: with thousands of columns that takes minutes, and finds nothing.
     """
     spark.conf.set("spark.sql.constraintPropagation.enabled", str(columns < _MANY_COLUMNS).lower())
+
+
+def in_memory(spark: SparkSession, rows: pa.Table, schema: StructType) -> DataFrame:
+    """Rows as a DataFrame that holds them itself."""
+    # In one piece: Spark takes an empty batch, as a filter leaves them, for the end of the rows.
+    return spark.createDataFrame(rows.combine_chunks(), schema)
 
 
 def give_back_memory() -> None:
