@@ -29,7 +29,7 @@ def fit_normalisers(
         features: the dense features.
         domains: what ``domain_index`` counts.
     """
-    fitted = {}
+    fitted: dict[str, Normaliser] = {}
     for start in range(0, len(features), AT_ONCE):
         part = features[start : start + AT_ONCE]
         fitted |= fitted_to(sampled(training, rows, part), part, domains)

@@ -588,10 +588,11 @@ def value_counts(uri: str, *columns: str) -> dict[tuple[str, ...], int]:
 def _added(spark: SparkSession, made: Published, kept: set[str], before: int) -> DataFrame:
     """The rows of a candidate that were not there before: few of them in memory."""
     added = [uri for uri in files(made) if uri not in kept]
-    if is_local(made.uri) and made.rows - before <= FEW:
-        if sum(Path(_path(path)).stat().st_size for path in added) <= _FEW_BYTES:
-            return _in_memory(spark, made, added)
-    return read_files(spark, made, kept)
+    if not is_local(made.uri) or made.rows - before > FEW:
+        return read_files(spark, made, kept)
+    if sum(Path(_path(path)).stat().st_size for path in added) > _FEW_BYTES:
+        return read_files(spark, made, kept)
+    return _in_memory(spark, made, added)
 
 
 def _forget_orphans(before: Published) -> None:

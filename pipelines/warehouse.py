@@ -57,7 +57,7 @@ def read_text(uri: str) -> str:
 
 def write_arrow(uri: str, table: pa.Table) -> None:
     """Write a table that fits in memory whole, as ``write_text`` does a text."""
-    system, path = _file_system(uri)
+    system, path = file_system(uri)
     system.create_dir(path.rsplit("/", 1)[0], recursive=True)
     with system.open_output_stream(f"{path}.part") as stream, pa.ipc.new_file(stream, table.schema) as writer:
         writer.write_table(table)
@@ -66,7 +66,7 @@ def write_arrow(uri: str, table: pa.Table) -> None:
 
 def read_arrow(uri: str) -> pa.Table:
     """A table that ``write_arrow`` wrote."""
-    system, path = _file_system(uri)
+    system, path = file_system(uri)
     with system.open_input_file(path) as stream:
         return pa.ipc.open_file(stream).read_all()
 

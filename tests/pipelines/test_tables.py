@@ -225,7 +225,7 @@ def test_only_files_that_may_hold_a_span_are_read(spark: SparkSession, tmp_path:
     every, rows, _ = holding(made)
     assert (set(every), rows) == ({f"file://{path}" for path in files(made)}, 72)
     # 0.9 ms after the hour: Delta's greatest value is cut to the millisecond before it.
-    last = Span(_hours(71, 72).start + timedelta(microseconds=500), _hours(72, 73).start)  # type: ignore[operator]
+    last = Span(_hours(71, 72).start + timedelta(microseconds=500), _hours(72, 73).start)  # type: ignore[operator, arg-type]
     assert holding(made, "at", [last])[1] == 24
     assert count_between(spark, made, "at", last) == 1
     assert holding(made, "at", [_hours(24, 25), _hours(90, 91)])[1] == 48
