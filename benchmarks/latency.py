@@ -64,7 +64,8 @@ def measure(way: str, call: Callable[[], Tensor], rows: int) -> Latency:
     """Time calls one after the other."""
     for _ in range(_WARM):
         call()
-    taken, end = [], time.perf_counter() + _SECONDS
+    taken: list[float] = []
+    end = time.perf_counter() + _SECONDS
     while len(taken) < _LEAST or time.perf_counter() < end:
         started = time.perf_counter()
         call()

@@ -118,12 +118,12 @@ def train(
     target = Target.parse(space, warehouse, group, models=models)
     if on and model is not None:
         raise LatticeError("--model", "--continue takes the model that serves.", "Leave one of them out.")
-    with connected() as group:
+    with connected() as processes:
         if on:
-            folder = continue_model(target, config, group)
+            folder = continue_model(target, config, processes)
         else:
-            folder = train_model(target, split.value, ModelConfig.read(config, model), group)
-    if as_json and group.first:
+            folder = train_model(target, split.value, ModelConfig.read(config, model), processes)
+    if as_json and processes.first:
         log = TrainingLog.read(folder / LOG)
         print(json.dumps({"model": folder.name, "folder": str(folder), **log.model_dump(mode="json")}, indent=2))
 

@@ -34,8 +34,8 @@ def table_parameters(network: nn.Module) -> list[nn.Parameter]:
 def dense_parameters(network: nn.Module) -> list[nn.Parameter]:
     """All parameters that are not embedding tables."""
     if isinstance(network, DistributedModelParallel):
-        tables = _table_names(network)
-        return [part for name, part in network.named_parameters() if name not in tables]
+        named = _table_names(network)
+        return [part for name, part in network.named_parameters() if name not in named]
     tables = {id(parameter) for parameter in table_parameters(network)}
     return [parameter for parameter in network.parameters() if id(parameter) not in tables]
 

@@ -51,7 +51,7 @@ def apply_precision(network: nn.Module, precision: Precision, device: torch.devi
             if not found[family]:
                 raise _refused(family, f"It has no linear layer whose sides are multiples of {_MULTIPLE}.", "bf16")
         for module in modules:
-            module.forward = _autocast(module.forward, device)  # type: ignore[method-assign]
+            module.forward = _autocast(module.forward, device)
     return found
 
 

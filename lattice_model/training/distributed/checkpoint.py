@@ -18,6 +18,7 @@ import torch.distributed.checkpoint as dcp
 from rich.console import Console
 from safetensors import SafetensorError
 from torch import Tensor
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.tensor import DTensor
 from torchrec.distributed.model_parallel import DistributedModelParallel
 from torchrec.distributed.types import ShardedTensor
@@ -177,6 +178,7 @@ class ShardedSaver:
             if isinstance(live.get(key), DTensor | ShardedTensor)
             else torch.empty(value.size, dtype=value.properties.dtype)
             for key, value in wanted.items()
+            if isinstance(value, TensorStorageMetadata)
         }
         dcp.load(read, storage_reader=reader)
         state = _decoded(about["tree"], read)
@@ -218,7 +220,7 @@ def _decoded(value: Any, tensors: Mapping[str, Tensor]) -> Tree:
     return torch.empty_strided(value["shape"], value["stride"], dtype=stored.dtype).copy_(stored.view(value["shape"]))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """What happened, in the first process to which it did."""
     if isinstance(error, dcp.CheckpointException) and error.failures:
         rank, (inner, _) = next(iter(error.failures.items()))

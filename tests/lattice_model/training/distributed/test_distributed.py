@@ -97,7 +97,7 @@ def close(first: Path, second: Path, *, losses_alone: bool = False) -> None:
     found = [weights(place) for place in (first, second)]
     assert found[0].keys() == found[1].keys()
     for name, value in found[0].items():
-        torch.testing.assert_close(found[1][name], value, rtol=1e-4, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}")
+        torch.testing.assert_close({name: found[1][name]}, {name: value}, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", EQUAL)

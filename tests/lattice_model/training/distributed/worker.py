@@ -110,7 +110,7 @@ def _stop_after(step: int) -> None:
             raise Killed
         save(saver, run)
 
-    ShardedSaver.save_if_due = stopped  # type: ignore[method-assign]
+    ShardedSaver.save_if_due = stopped  # type: ignore[method-assign, assignment]
 
 
 def main() -> None:
