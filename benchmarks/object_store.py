@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 SDK = "2.57.8"
 PACKAGES = (
     "org.apache.hadoop:hadoop-aws:3.4.1",
-    *(f"software.amazon.awssdk:{part}:{SDK}" for part in ("s3", "s3-transfer-manager", "sts")),
+    *(f"software.amazon.awssdk:{part}:{SDK}" for part in ("s3", "s3-transfer-manager", "sts", "apache-client")),
 )
 """Of Spark's own Hadoop version; parts of the SDK (16 MB) in place of all of it (600 MB), which Hadoop asks for."""
 SUBMIT = (
