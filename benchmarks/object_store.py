@@ -37,6 +37,8 @@ PACKAGES = (
 SUBMIT = (
     "--packages", ",".join(PACKAGES), "--exclude-packages", "software.amazon.awssdk:bundle",
     "--conf", "spark.hadoop.fs.s3a.path.style.access=true", "--conf", "spark.sql.shuffle.partitions=2",
+    "--conf", "spark.databricks.delta.snapshotPartitions=1", "--conf", "spark.log.level=WARN",
+    "--conf", "spark.ui.enabled=false", "--conf", "spark.driver.memory=1g",
 )  # fmt: skip
 _BUCKET = "lattice"
 

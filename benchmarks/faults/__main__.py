@@ -90,7 +90,7 @@ def page(tally: Tally) -> str:
         lines.append(f"| {case} | {command} | {len(found)} | {readers} | {same} | {ends} |")
     fewer = f"{len(tally.faults)} of {tally.planned} faults had been tried when this page was written."
     remarks = [*([fewer] if len(tally.faults) < tally.planned else []), *([tally.left_out] if tally.left_out else [])]
-    return "\n".join([*lines, "", *remarks, str(tally.machine), ""])
+    return "\n".join([*lines, "", *(part for remark in remarks for part in (remark, "")), str(tally.machine), ""])
 
 
 def main(
