@@ -155,7 +155,8 @@ def page(found: ObjectStore) -> str:
             "",
             "By `make store`: raw tables and warehouse in a bucket of moto, a local S3 server. The labels of the test "
             f"day are those that pandas computes from the files. The warehouse had {found.objects[0]} data files, and "
-            f"{found.objects[1]} after `lattice compact`, which deletes what no published version and no manifest needs.",
+            f"{found.objects[1]} after `lattice compact`, which deletes what no published version and no manifest "
+            "needs.",
             "",
             "Run, in order:",
             "",
