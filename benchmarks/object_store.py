@@ -31,36 +31,31 @@ ROOT = Path(__file__).parents[1]
 SDK = "2.57.8"
 PACKAGES = (
     "org.apache.hadoop:hadoop-aws:3.4.1",
-    *(f"software.amazon.awssdk:{part}:{SDK}" for part in ("s3", "s3-transfer-manager", "sts")),
+    *(f"software.amazon.awssdk:{part}:{SDK}" for part in ("s3", "s3-transfer-manager", "sts", "apache-client")),
 )
 """Of Spark's own Hadoop version; parts of the SDK (16 MB) in place of all of it (600 MB), which Hadoop asks for."""
 SUBMIT = (
     "--packages", ",".join(PACKAGES), "--exclude-packages", "software.amazon.awssdk:bundle",
     "--conf", "spark.hadoop.fs.s3a.path.style.access=true", "--conf", "spark.sql.shuffle.partitions=2",
+    "--conf", "spark.databricks.delta.snapshotPartitions=1", "--conf", "spark.log.level=WARN",
+    "--conf", "spark.ui.enabled=false", "--conf", "spark.driver.memory=1g",
 )  # fmt: skip
 _BUCKET = "lattice"
-
-
-class Step(Result):
-    """One command."""
-
-    command: str
-    seconds: float
 
 
 class ObjectStore(Result):
     """What was run, and what the store held then."""
 
     machine: Machine
-    steps: tuple[Step, ...]
+    commands: tuple[str, ...]
     rows: dict[str, int]
     objects: tuple[int, int]
-    """In the warehouse, before and after old files were deleted."""
+    """Data files in the warehouse, before and after it was compacted."""
 
 
 def build(server: Path, folder: Path) -> ObjectStore:
     """Everything, on a server of its own."""
-    steps: list[Step] = []
+    commands: list[str] = []
     with _serving(server, folder):
         space, counts = write_other("installs", folder / "raw")
         bucket = S3FileSystem(endpoint_override=os.environ["AWS_ENDPOINT_URL"], allow_bucket_creation=True)
@@ -71,29 +66,27 @@ def build(server: Path, folder: Path) -> ObjectStore:
         moved = _moved(space, folder / "installs.yaml")
         target = Target.parse(str(moved), f"s3a://{_BUCKET}/warehouse", "all")
 
-        def run(*words: object) -> None:
-            started = time.monotonic()
+        def run(*words: object, told: int = 1) -> None:
             subprocess.run([*map(str, words), "--space", moved, "--warehouse", target.warehouse], cwd=ROOT, check=True)
-            name = " ".join(Path(str(word)).name for word in words if not str(word).startswith("-"))
-            steps.append(Step(command=name, seconds=time.monotonic() - started))
+            commands.append(f"`{Path(str(words[0])).name} {' '.join(Path(str(word)).name for word in words[-told:])}`")
 
         endpoint = ("--conf", f"spark.hadoop.fs.s3a.endpoint={os.environ['AWS_ENDPOINT_URL']}")
         submit = (SPARK / "bin" / "spark-submit", *SUBMIT, *endpoint)
         run(*submit, ROOT / "jobs" / "build.py")
         _check(target, counts)
-        before = len(target_objects(bucket))
+        before = len(data_files(bucket))
         run(*submit, ROOT / "jobs" / "build.py")
         lattice = Path(sys.executable).with_name("lattice")
-        run(lattice, "compact", "--keep-days", 0)
+        run(lattice, "compact", "--keep-days", 0, told=3)
         run(lattice, "status")
         _check(target, counts)
         rows = {uri.rsplit("/", 1)[-1]: found.rows for uri in target.tables if (found := published(uri))}
         return ObjectStore(
-            machine=Machine.here(), steps=tuple(steps), rows=rows, objects=(before, len(target_objects(bucket)))
+            machine=Machine.here(), commands=tuple(commands), rows=rows, objects=(before, len(data_files(bucket)))
         )
 
 
-def target_objects(bucket: S3FileSystem) -> list[str]:
+def data_files(bucket: S3FileSystem) -> list[str]:
     """The data files of the warehouse."""
     from pyarrow.fs import FileSelector
 
@@ -161,12 +154,13 @@ def page(found: ObjectStore) -> str:
             "# A build on an object store",
             "",
             "By `make store`: raw tables and warehouse in a bucket of moto, a local S3 server. The labels of the test "
-            "day are those that pandas computes from the files. When the tables had been compacted and old files "
-            f"deleted, {found.objects[1]} of {found.objects[0]} data files were left.",
+            f"day are those that pandas computes from the files. The warehouse had {found.objects[0]} data files, and "
+            f"{found.objects[1]} after `lattice compact`, which deletes what no published version and no manifest "
+            "needs.",
             "",
-            "| command | seconds |",
-            "| --- | ---: |",
-            *(f"| {step.command} | {step.seconds:.1f} |" for step in found.steps),
+            "Run, in order:",
+            "",
+            *(f"- {command}" for command in found.commands),
             "",
             "| table | rows |",
             "| --- | ---: |",

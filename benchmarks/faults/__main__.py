@@ -50,22 +50,23 @@ class Kind(StrEnum):
     kill = "kill"
 
 
-def cases(site: Site, kind: Kind, kills: int, seed: int) -> list[Callable[[], Fault]]:
-    """The faults of a kind."""
+def cases(site: Site, kind: Kind, kills: int, seed: int) -> dict[str, Callable[[], Fault]]:
+    """The faults of a kind, by a key that stays the same."""
     both = ("build", "nightly")
     match kind:
         case Kind.input:
-            return [partial(spoilt_input, site, command, seed) for command in both]
+            found = [partial(spoilt_input, site, command, seed) for command in both]
         case Kind.table:
-            return [partial(spoilt_table, site, seed)]
+            found = [partial(spoilt_table, site, seed)]
         case Kind.disk if os.geteuid() == 0:
-            return [partial(full_disk, site, *fill) for fill in (("build", 0.3), ("build", 0.7), ("nightly", 0.5))]
+            found = [partial(full_disk, site, *fill) for fill in (("build", 0.3), ("build", 0.7), ("nightly", 0.5))]
         case Kind.disk:
-            return []
+            found = []
         case Kind.executor:
-            return [partial(lost_executor, site, seed)]
+            found = [partial(lost_executor, site, seed)]
         case Kind.kill:
-            return [partial(killed, site, both[number % 2], seed + number) for number in range(kills)]
+            found = [partial(killed, site, both[number % 2], seed + number) for number in range(kills)]
+    return {f"{kind} {number} seed {seed}": fault for number, fault in enumerate(found)}
 
 
 def page(tally: Tally) -> str:
@@ -89,7 +90,7 @@ def page(tally: Tally) -> str:
         lines.append(f"| {case} | {command} | {len(found)} | {readers} | {same} | {ends} |")
     fewer = f"{len(tally.faults)} of {tally.planned} faults had been tried when this page was written."
     remarks = [*([fewer] if len(tally.faults) < tally.planned else []), *([tally.left_out] if tally.left_out else [])]
-    return "\n".join([*lines, "", *remarks, str(tally.machine), ""])
+    return "\n".join([*lines, "", *(part for remark in remarks for part in (remark, "")), str(tally.machine), ""])
 
 
 def main(
@@ -126,9 +127,10 @@ def main(
     try:
         site = Site((folder / "site").resolve())
         site.prepare()
-        every = [case for kind in only for case in cases(site, kind, kills, seed)]
-        for case in every[len(faults) :]:
-            fault = case()
+        every = {key: case for kind in only for key, case in cases(site, kind, kills, seed).items()}
+        done_before = {fault.key for fault in faults}
+        for key in (key for key in every if key not in done_before):
+            fault = every[key]().model_copy(update={"key": key})
             faults.append(fault)
             with log.open("a", encoding="utf-8") as lines:
                 lines.write(fault.model_dump_json() + "\n")

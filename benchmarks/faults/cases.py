@@ -15,6 +15,8 @@ from benchmarks.results import Result
 class Fault(Result):
     """One run that something ended, and the run after it."""
 
+    key: str = ""
+    """Which of the planned faults it is."""
     case: str
     command: str
     detail: str
