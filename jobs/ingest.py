@@ -33,7 +33,8 @@ def _work(context: Context) -> None:
     keys = ["domain", "source_key", "user_id", "item_id", "impression_time"]
     suite = impressions_suite(space)
     context.publish(_arriving(shown.where(on_time(shown))), target.space_table("impressions"), suite, keys, raw=True)
-    late = late_impressions(shown.limit(0) if tables.on_time else shown)
+    keyed = all_impressions(tables.impressions, space, declared=False)
+    late = late_impressions(keyed.limit(0) if tables.on_time else keyed)
     context.publish(
         lambda span: [] if tables.on_time and span.start is not None else late.where(span.holds("arrival_time")),
         target.space_table("late_impressions"),
