@@ -157,6 +157,14 @@ def _cpu() -> float:
     return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
+def _measured(out: Path, rows: int) -> tuple[Width, ...]:
+    """What earlier runs with as many rows have found."""
+    if not out.with_suffix(".json").exists():
+        return ()
+    found = Widths.model_validate_json(out.with_suffix(".json").read_text(encoding="utf-8"))
+    return found.widths if found.rows == rows else ()
+
+
 def page(result: Widths) -> str:
     """The result as Markdown."""
     steps = list(result.widths[0].seconds)
@@ -165,7 +173,8 @@ def page(result: Widths) -> str:
         "",
         f"Spaces of {_DOMAINS} domains and {result.rows:,} impressions in all: next to no rows, so that what a stage "
         "takes is planning and writing columns. CPU seconds of the driver's two processes, the whole build's seconds "
-        f"beside them; `space` is reading the space file. By `{result.command}`.",
+        f"beside them; `space` is reading the space file. By `{result.command}`, in "
+        "one run or several.",
         "",
         f"| columns | {' | '.join(steps)} | together | CPU ms a column | seconds | peak GiB |",
         "| ---: |" + " ---: |" * (len(steps) + 4),
@@ -180,7 +189,7 @@ def page(result: Widths) -> str:
     lines += [
         "",
         *_slopes(result.widths),
-        "- the smallest was built first, and also warmed Spark up.",
+        "- the first of a run also warms Spark up.",
         "",
         str(result.machine),
         "",
@@ -205,8 +214,9 @@ def main(
 ) -> None:
     """Build a space of each width."""
     spark_session("benchmark").range(1).count()
-    command = f"python -m benchmarks.wide {' '.join(f'--columns {count}' for count in columns)} --rows {rows}"
-    widths: list[Width] = []
+    widths = [width for width in _measured(out, rows) if width.columns not in columns]
+    every = sorted({*columns, *(width.columns for width in widths)})
+    command = f"python -m benchmarks.wide {' '.join(f'--columns {count}' for count in every)} --rows {rows}"
     for count in columns:
         widths.append(measure(count, rows, scratch))
         result = Widths(

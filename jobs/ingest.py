@@ -53,7 +53,8 @@ def _work(context: Context) -> None:
         context.outcomes[uri] = tuple(check_known(added, name, table, space) for name, table in facts.items())
 
     context.publish(_arriving(shown.where(on_time(shown))), uri, suite, keys, also=known, raw=True)
-    late = late_impressions(shown.limit(0) if tables.on_time else shown)
+    keyed = all_impressions(tables.impressions, space, declared=False)
+    late = late_impressions(keyed.limit(0) if tables.on_time else keyed)
     context.publish(
         lambda span: [] if tables.on_time and span.start is not None else late.where(span.holds("arrival_time")),
         target.space_table("late_impressions"),

@@ -16,8 +16,11 @@ from schemas.quality import Outcome
 from schemas.space import ModelSpace, Objective
 
 
-def all_impressions(impressions: Mapping[str, DataFrame], space: ModelSpace) -> DataFrame:
-    """One row an impression: its keys, then every column that any domain declares (null where one lacks it)."""
+def all_impressions(impressions: Mapping[str, DataFrame], space: ModelSpace, declared: bool = True) -> DataFrame:
+    """One row an impression: its keys, then every column that any domain declares (null where one lacks it).
+
+    ``declared``: whether to take the declared columns, thousands of which take long to plan where none is asked for.
+    """
     parts = [
         rows.select(
             impression_id(F.lit(domain), F.col("source_key")).alias("impression_id"),
@@ -27,7 +30,7 @@ def all_impressions(impressions: Mapping[str, DataFrame], space: ModelSpace) -> 
             "impression_time",
             "arrival_time",
             "source_key",
-            *space.domains[domain].columns,
+            *(space.domains[domain].columns if declared else ()),
         )
         for domain, rows in impressions.items()
     ]

@@ -19,7 +19,7 @@ _ALWAYS = {
     # What a folder is called, store=007, is text: a guessed number would have lost what an id is made of.
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
     # Where in our code each column was made is told to the JVM otherwise, and IPython is looked for before, with every
-    # word about a column: planning thousands of them took several times as long.
+    # word about a column, which thousands of them feel.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
     # Of a new table's first columns, the keys, times and windows that readers ask for, Delta keeps each file's least
     # and greatest value. Those of a hundred features would cost a twentieth of the time of writing.

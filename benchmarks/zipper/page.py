@@ -73,15 +73,15 @@ def recorded_page(result: Recorded, picture: str) -> str:
         "",
         f"Space `{result.space}`, sample `{result.sample or 'everything'}`, objective `{result.objective}`: "
         f"{result.impressions:,} impressions, learnt from day by day by a small Lattice Network (d = 8) as their "
-        f"labels became known; seeds: {seeds}. Each day's impressions were predicted before anything of that day was "
+        f"labels became known. Each day's impressions were predicted before anything of that day was "
         f"learnt, and are judged by the label of the longest window. Gains: how much lower the loss is than that of "
         f"'{outcomes[0].strategy}' with the same seed, over all {len(outcomes[0].days)} judged days. By "
-        f"`{result.command}`.",
+        f"`{result.command}`; seeds that were run: {seeds}.",
         "",
         f"![Gain by day]({picture})",
         "",
-        "| labelling | source | passes | loss | gain, % | least | most | seconds |",
-        "| --- | --- |" + " ---: |" * 6,
+        "| labelling | source | passes | loss | gain, % | least | most |",
+        "| --- | --- |" + " ---: |" * 5,
     ]
     for name in names(outcomes):
         own = [outcome for outcome in outcomes if outcome.strategy == name]
@@ -90,7 +90,6 @@ def recorded_page(result: Recorded, picture: str) -> str:
             f"{mean(o.samples for o in own) / result.impressions:.2f}",
             f"{mean(o.loss for o in own):.5f}",
             *(f"{value:+.3f}" for value in (mean(gain), min(gain), max(gain))),
-            f"{mean(o.seconds for o in own):.0f}",
         )
         lines.append(f"| {name} | {own[0].source} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", "Passes: samples learnt from, an impression.", "", str(result.machine), ""])

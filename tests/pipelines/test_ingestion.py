@@ -25,6 +25,19 @@ def impressions(spark: SparkSession) -> DataFrame:
     )
 
 
+def test_declared_columns_may_be_left_out(spark: SparkSession, impressions: DataFrame) -> None:
+    keys = ["impression_id", "domain", "user_id", "item_id", "impression_time", "arrival_time", "source_key"]
+    assert impressions.columns[: len(keys)] == keys
+    assert {"rank", "query"} <= set(impressions.columns)
+    shown = {
+        domain: impressions.where(impressions["domain"] == domain).select(
+            *keys[2:], *small_space().domains[domain].columns
+        )
+        for domain in ("feed", "search")
+    }
+    assert all_impressions(shown, small_space(), declared=False).columns == keys
+
+
 def feedback(spark: SparkSession, time: datetime, domain: str | None, key: str | None) -> DataFrame:
     schema = (
         "user_id string, item_id string, feedback_time timestamp, arrival_time timestamp, source_key string, "
