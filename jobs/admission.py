@@ -7,9 +7,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.quarantine import REASON, judged, kept_apart, repeated
-from pipelines.tables import exists, read_delta, replace_where
+from pipelines.tables import Published, among, exists, read_delta, replace_where
 from schemas.expectations import Expectation
-from schemas.quality import Outcome
+from schemas.quality import FEW, Outcome
 
 
 @dataclass(kw_only=True)
@@ -29,13 +29,15 @@ class Admission:
     since: datetime | None
     """What arrived before is published; None if nothing is, or all of it is made anew."""
     through: datetime
-    known: DataFrame | None = None
+    before: Published | None = None
     """What is published, where a key must be unique among that, too."""
+    known: DataFrame | None = None
+    """Its rows."""
     apart: int = field(default=0, init=False)
     """How many rows went to quarantine."""
     outcomes: tuple[Outcome, ...] = field(default=(), init=False)
 
-    def __call__(self, candidate: DataFrame) -> DataFrame | None:
+    def __call__(self, candidate: DataFrame, count: int | None = None) -> DataFrame | None:
         """The rows to be published in place of the candidate; None if all of it may be.
 
         Raises:
@@ -45,13 +47,13 @@ class Admission:
         from pipelines.quality import check, examine, refusal
 
         if self.apart:
-            check(candidate, self.table, self.suite, self.keys)
+            check(candidate, self.table, self.suite, self.keys, count)
             return None
-        self.outcomes, failure = examine(candidate, self.suite, self.keys)
+        self.outcomes, failure = examine(candidate, self.suite, self.keys, count)
         failed = list(failure.expectations) if failure else []
         problems = failure.problems if failure else ()
         key = next((e for e in self.suite if e.kind == "unique"), None)
-        again = 0 if self.known is None or key is None else repeated(candidate, self.known, key.column).count()
+        again = self._again(candidate, key.column, count) if key is not None else 0
         if key is not None and again:
             failed += [key] if key not in failed else []
             problems = (
@@ -73,6 +75,14 @@ class Admission:
         replace_where(rows, self.place, self._batch, self.run)
         self.apart = bad
         return found.where(F.col(REASON).isNull()).drop(REASON)
+
+    def _again(self, candidate: DataFrame, key: str, count: int | None) -> int:
+        """How many different keys of the candidate are published already."""
+        if self.before is None or self.known is None:
+            return 0
+        if count is None or count > FEW:
+            return repeated(candidate, self.known, key).count()
+        return len(among(self.before, key, candidate.select(key).toArrow().column(key)).unique()) if count else 0
 
     @property
     def _batch(self) -> str:

@@ -18,8 +18,8 @@ from jobs.progress import watched
 from jobs.runs import Made, Run
 from jobs.target import Target
 from pipelines.concatenation import as_declared
-from pipelines.spans import Span
-from pipelines.tables import Published, byte_size, join_uri, publish, published, read, require
+from pipelines.spans import Span, any_holds
+from pipelines.tables import Published, byte_size, join_uri, publish, published, read, read_few, require
 from pipelines.warehouse import write_text
 from schemas.errors import LatticeError
 from schemas.evolution import check_evolution
@@ -49,16 +49,33 @@ class Context:
     measures: dict[str, tuple[Measure, ...]] = field(default_factory=dict)
     """By table, what changed against the last night."""
 
-    def read(self, uri: str) -> DataFrame:
-        """The published rows of an earlier stage's table; what is made of them reaches no further than they do."""
+    def reach(self, uri: str) -> Published:
+        """What is published of a table; what the stage makes reaches no further."""
         table = require(uri, "lattice build")
         if table.through is not None:
             self.through = min(self.through, table.through)
-        return read(self.spark, table)
+        return table
 
-    def read_features(self, uri: str) -> DataFrame:
+    def read(self, uri: str, column: str | None = None, spans: Sequence[Span] = ()) -> DataFrame:
+        """The published rows of an earlier stage's table.
+
+        With a time's ``column`` those that lie in any of the ``spans``.
+        """
+        table = self.reach(uri)
+        if column is None:
+            return read(self.spark, table)
+        few = read_few(self.spark, table, column, spans)
+        return read(self.spark, table).where(any_holds(spans, column)) if few is None else few
+
+    def read_small(self, uri: str) -> DataFrame:
+        """All published rows of a table that may well be small."""
+        table = self.reach(uri)
+        few = read_few(self.spark, table)
+        return read(self.spark, table) if few is None else few
+
+    def read_features(self, uri: str, column: str | None = None, spans: Sequence[Span] = ()) -> DataFrame:
         """The published rows of ``unified`` or ``zipped``, as the space file declares them now."""
-        rows = self.read(uri)
+        rows = self.read(uri, column, spans)
         evolved = require(uri, "lattice build").evolved
         return as_declared(rows, self.target.computed, self.target.group) if evolved else rows
 
@@ -100,11 +117,11 @@ class Context:
         wanted = [e for e in suite if e.kind != "not_empty"] if self.grow else suite
         before = None if span.start is None else require(uri, "lattice build")
         known = read(self.spark, before) if before and raw and any(e.kind == "unique" for e in suite) else None
-        admission = self._admission(uri, wanted, keys, span.start, known) if raw else None
+        admission = self._admission(uri, wanted, keys, span.start, before, known) if raw else None
         check = admission or self._refusing(uri, wanted, keys)
 
-        def checked(candidate: DataFrame, _: Published) -> DataFrame | None:
-            mended = check(candidate)
+        def checked(candidate: DataFrame, made: Published) -> DataFrame | None:
+            mended = check(candidate, made.rows - (before.rows if before else 0))
             if also is not None and mended is None:
                 also(candidate)
             return mended
@@ -130,18 +147,28 @@ class Context:
 
     def replace(self, frame: DataFrame, uri: str, suite: list[Expectation], keys: Sequence[str]) -> Published:
         """Write a raw table that has no times, whole."""
-        admission = self._admission(uri, suite, keys, None, None)
+        admission = self._admission(uri, suite, keys)
         return self._timed(
             uri,
             None,
             admission,
             lambda: publish(
-                frame, uri, fingerprint=self.fingerprint, check=lambda rows, _: admission(rows), run=self.run.id
+                frame,
+                uri,
+                fingerprint=self.fingerprint,
+                check=lambda rows, made: admission(rows, made.rows),
+                run=self.run.id,
             ),
         )
 
     def _admission(
-        self, uri: str, suite: list[Expectation], keys: Sequence[str], since: datetime | None, known: DataFrame | None
+        self,
+        uri: str,
+        suite: list[Expectation],
+        keys: Sequence[str],
+        since: datetime | None = None,
+        before: Published | None = None,
+        known: DataFrame | None = None,
     ) -> Admission:
         return Admission(
             place=self.target.quarantine,
@@ -152,14 +179,15 @@ class Context:
             run=self.run.id,
             since=since,
             through=self.through,
+            before=before,
             known=known,
         )
 
-    def _refusing(self, uri: str, suite: list[Expectation], keys: Sequence[str]) -> Callable[[DataFrame], None]:
-        def refuse(candidate: DataFrame) -> None:
+    def _refusing(self, uri: str, suite: list[Expectation], keys: Sequence[str]) -> Callable[[DataFrame, int], None]:
+        def refuse(candidate: DataFrame, count: int) -> None:
             from pipelines.quality import check  # not where everything is skipped: see _work
 
-            self.outcomes[uri] = check(candidate, _name(uri), suite, tuple(keys))
+            self.outcomes[uri] = check(candidate, _name(uri), suite, tuple(keys), count)
 
         return refuse
 

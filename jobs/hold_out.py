@@ -11,25 +11,29 @@ from jobs.stages import Stage, stage_command
 from pipelines.attribution import any_becomes_evaluated, becomes_evaluated, evaluation, longest_window
 from pipelines.concatenation import KEYS
 from pipelines.layout import PARQUET_OPTIONS, file_count, packed
-from pipelines.spans import Span
+from pipelines.spans import EVER, Span
 from schemas.expectations import evaluation_suite
 
 
 def _work(context: Context) -> None:
     target, space, group = context.target, context.target.space, context.target.group
-    rows = context.read_features(target.group_table("unified"))
-    outcomes = context.read(target.group_table("outcomes"))
+    unified, outcomes = target.group_table("unified"), target.group_table("outcomes")
+    for uri in (unified, outcomes):
+        context.reach(uri)
 
     def held(span: Span) -> Iterator[DataFrame]:
         if span.start is not None and not any_becomes_evaluated(space, group, span):
             return
-        known = outcomes.where(span.holds("available_time"))
-        held_rows = rows.where(becomes_evaluated(space, group, span))
-        for part in parts(held_rows, span, longest_window(space, group)):
-            inside = part.holds("impression_time")
-            shown = held_rows.where(inside)
-            labelled = evaluation(shown, known.where(inside), space, group, span)
-            yield packed(labelled, target.evaluated, group, file_count(shown.count()))
+        known = context.read(outcomes, "available_time", [span])
+
+        def shown(part: Span) -> DataFrame:
+            rows = context.read_features(unified, "impression_time", [part])
+            return rows.where(becomes_evaluated(space, group, span))
+
+        for part in parts(lambda: shown(EVER), span, longest_window(space, group)):
+            rows = shown(part)
+            labelled = evaluation(rows, known.where(part.holds("impression_time")), space, group, span)
+            yield packed(labelled, target.evaluated, group, file_count(rows.count()))
 
     suite = evaluation_suite(space, group)
     context.publish(held, target.group_table("evaluation"), suite, KEYS, PARQUET_OPTIONS, one_form=True)

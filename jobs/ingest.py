@@ -8,7 +8,7 @@ from jobs import options
 from jobs.context import Context
 from jobs.stages import Stage, stage_command
 from jobs.target import Target
-from pipelines.ingestion import all_feedback, all_impressions, check_feedback_follows
+from pipelines.ingestion import all_feedback, all_impressions, answerable, check_feedback_follows
 from pipelines.late import late_impressions, on_time
 from pipelines.sampling import sample_tables
 from pipelines.sources import read_source
@@ -40,13 +40,15 @@ def _work(context: Context) -> None:
         late_suite(),
         keys,
     )
-    written = context.read(target.space_table("impressions"))
+    impressions = target.space_table("impressions")
     context.publish(
-        lambda span: all_feedback(tables.feedback, written, space, span),
+        lambda span: all_feedback(
+            tables.feedback, context.read(impressions, "impression_time", [answerable(space, span)]), space, span
+        ),
         target.space_table("feedback"),
         feedback_suite(space),
         ["objective", "user_id", "item_id", "feedback_time"],
-        also=lambda added: None if context.grow else check_feedback_follows(written, added),
+        also=lambda added: None if context.grow else check_feedback_follows(context.read(impressions), added),
         raw=True,
     )
 

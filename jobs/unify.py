@@ -3,7 +3,7 @@
 Then a share of the users keeps every feature in ``pool``, so that what was dropped can be judged again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -15,7 +15,7 @@ from jobs.parts import parts
 from jobs.stages import Stage, stage_command
 from jobs.target import Target
 from pipelines.concatenation import KEYS, memory, unified
-from pipelines.point_in_time import remembered
+from pipelines.point_in_time import remembered, touched
 from pipelines.privacy import side_keys
 from pipelines.sampling import pooled
 from pipelines.spans import Span
@@ -28,20 +28,32 @@ from schemas.space import ModelSpace
 
 def _work(context: Context) -> None:
     target, space = context.target, context.target.space
-    impressions = context.read(target.space_table("impressions"))
-    members = impressions.where(impressions["domain"].isin(*space.group_domains(target.group)))
+    domains = space.group_domains(target.group)
+    for uri in (target.space_table("impressions"), *target.event_tables.values()):
+        context.reach(uri)
+
+    def members(column: str | None = None, spans: Sequence[Span] = ()) -> DataFrame:
+        return context.read(target.space_table("impressions"), column, spans).where(F.col("domain").isin(*domains))
+
     _with_features(context, members, target.computed, target.group_table("unified"))
     if target.pool:
-        _with_features(context, pooled(members, target.pool), space, target.group_table("pool"))
+        share = target.pool
+        _with_features(context, lambda *of: pooled(members(*of), share), space, target.group_table("pool"))
 
 
-def _with_features(context: Context, members: DataFrame, space: ModelSpace, uri: str) -> None:
+def _with_features(context: Context, members: Callable[..., DataFrame], space: ModelSpace, uri: str) -> None:
     """Publish impressions with every feature of the space; what these remember is pinned, by its table's name."""
     target, pins, keys = context.target, dict[str, int](), side_keys(space, context.target.group)
     past_name = "past" if uri == target.group_table("unified") else "past_pool"
     place = target.group_table(past_name)
-    events = {name: context.read(table) for name, table in target.event_tables.items()}
-    attributes = {name: context.read(table) for name, table in target.attribute_tables.items()}
+    attributes = {name: context.read_small(table) for name, table in target.attribute_tables.items()}
+
+    def recalled(span: Span, past: DataFrame | None = None) -> DataFrame:
+        events = {
+            name: context.read(table, "arrival_time", touched(space, name, span))
+            for name, table in target.event_tables.items()
+        }
+        return memory(events, attributes, space, span, past)
 
     def remember(known: DataFrame, span: Span) -> DataFrame:
         """Write what the features remember at the end of a span, beside the table, to be pinned by it."""
@@ -55,15 +67,13 @@ def _with_features(context: Context, members: DataFrame, space: ModelSpace, uri:
             # Under another space file something else is remembered: it is gathered again from all events.
             pinned = published.pins.get(past_name) if published.plan == target.table_plan(uri) else None
             before = Span(None, span.start)
-            past = (
-                remember(memory(events, attributes, space, before), before)
-                if pinned is None
-                else read_delta(context.spark, place, pinned)
-            )
+            past = remember(recalled(before), before) if pinned is None else read_delta(context.spark, place, pinned)
         every = parts(members, span)
         for part in every:
-            known = memory(events, attributes, space, part, past)
-            shown = members.where(part.holds("impression_time"))
+            known = recalled(part, past)
+            if span.start is not None:  # read once, not for each kind of owner
+                known = known.localCheckpoint()
+            shown = members("impression_time", [part])
             windowed = group_window(unified(shown, known, attributes, space, part, keys), space, target.group)
             # A reader of some days and windows then finds them together, and skips the rest.
             yield leading(windowed, *KEYS, "window").sortWithinPartitions(F.to_date("impression_time"), "window")

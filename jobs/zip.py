@@ -21,37 +21,46 @@ from schemas.expectations import late_suite, outcomes_suite, zipped_suite
 
 def _work(context: Context) -> None:
     target, space, group = context.target, context.target.space, context.target.group
-    rows = context.read_features(target.group_table("unified"))
-    feedback = creditable(context.read(target.space_table("feedback")), space, group, side_keys(space, group))
+    unified, keys_ = target.group_table("unified"), side_keys(space, group)
+    for uri in (unified, target.space_table("feedback")):
+        context.reach(uri)
+
+    def rows() -> DataFrame:
+        return context.read_features(unified)
+
+    def shown_in(span: Span) -> DataFrame:
+        return context.read_features(unified, "impression_time", [span])
+
+    def arrived_in(span: Span) -> DataFrame:
+        return creditable(context.read(target.space_table("feedback"), "arrival_time", [span]), space, group, keys_)
 
     back, ended = longest_window(space, group), Span(None, context.through)
 
     def found(span: Span) -> Iterator[DataFrame]:
         for part in parts(rows, span, back):
             near = lookahead(space, group, part).meet(ended)
-            around, answers = rows.where(near.holds("impression_time")), feedback.where(near.holds("arrival_time"))
-            yield available_outcomes(around, answers, space, group, span, part)
+            yield available_outcomes(shown_in(near), arrived_in(near), space, group, span, part)
 
     # Published first: of a written table Spark knows the size, and need not shuffle the wide rows to join a small one.
     outcomes = target.group_table("outcomes")
     context.publish(found, outcomes, outcomes_suite(), ["impression_id", "window"])
 
     def labelled(span: Span) -> Iterator[DataFrame]:
-        known = context.read(outcomes).where(span.holds("available_time"))
+        known = context.read(outcomes, "available_time", [span])
         for part in parts(rows, span, back):
-            inside = part.holds("impression_time")
-            yield zipped(rows.where(inside), known.where(inside), space, group, span)
+            found_inside = known.where(part.holds("impression_time"))
+            yield zipped(shown_in(part), found_inside, space, group, span)
 
     uri = target.group_table("zipped")
     drift = DriftWatch(context, uri, [f"label_{name}" for name in space.group_objectives(group)])
     context.publish(labelled, uri, zipped_suite(space, group), KEYS, also=drift.look, beside=drift.keep)
 
     def missed(span: Span) -> Iterator[DataFrame]:
-        first = feedback.where(span.holds("arrival_time") & is_delayed()).agg(F.min("feedback_time")).collect()[0][0]
+        feedback = arrived_in(span)
+        first = feedback.where(is_delayed()).agg(F.min("feedback_time")).collect()[0][0]
         if first is not None or span.start is None:
             since = Span(first and first.replace(tzinfo=UTC) - back, context.through)
-            concerned = rows.where(since.holds("impression_time"))
-            yield late_feedback(concerned, feedback, space, group, span)
+            yield late_feedback(shown_in(since), feedback, space, group, span)
 
     keys = ["objective", "user_id", "item_id", "time"]
     context.publish(missed, target.group_table("late_feedback"), late_suite(), keys)

@@ -42,8 +42,7 @@ def all_feedback(
     which the feedback arrived, or it is so old that no label can depend on the answer. ``origin`` is the domain that
     the feedback was recorded in, where its source says so.
     """
-    longest = max((w for objective in space.objectives.values() for w in objective.windows), default=timedelta(0))
-    memory = longest + timedelta(days=1)
+    memory = _memory(space)
     parts = [
         rows.select(
             F.lit(objective).alias("objective"),
@@ -59,7 +58,7 @@ def all_feedback(
     ]
     rows = reduce(DataFrame.unionByName, parts)
     # impression_id is unique there (a suite holds it): the join keeps the number of rows.
-    recent = impressions.where(Span(span.start and span.start - memory, None).holds("impression_time"))
+    recent = impressions.where(answerable(space, span).holds("impression_time"))
     answered = recent.select("impression_id", F.col("impression_time").alias("answered_time"))
     is_recent = F.unix_micros("arrival_time") - F.unix_micros("answered_time") <= microseconds(memory)
     # The night of that day knew no later impression; a whole build must not know more.
@@ -75,6 +74,16 @@ def all_feedback(
         "value",
         "origin",
     )
+
+
+def answerable(space: ModelSpace, span: Span) -> Span:
+    """When the impressions were shown that feedback which arrives in a span can answer."""
+    return Span(span.start and span.start - _memory(space), None)
+
+
+def _memory(space: ModelSpace) -> timedelta:
+    longest = max((w for objective in space.objectives.values() for w in objective.windows), default=timedelta(0))
+    return longest + timedelta(days=1)
 
 
 def check_feedback_follows(impressions: DataFrame, feedback: DataFrame) -> None:

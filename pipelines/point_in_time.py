@@ -102,6 +102,13 @@ def memory(
     return reduce(DataFrame.unionByName, found) if found else SparkSession.active().createDataFrame([], MEMORY)
 
 
+def touched(space: ModelSpace, name: str, span: Span) -> list[Span]:
+    """When the events of a table arrived that the memory of a span needs: in it, or a horizon earlier."""
+    lags = {lag for ledger in Plan.of(space).ledgers for n, found in enumerate(ledger.streams) if found == name
+            for lag in ledger.lags(n)}  # fmt: skip
+    return [span, *(span.back(lag) for lag in sorted(lags))]
+
+
 def _moves(events: DataFrame, part: int, stream: int, ledger: Ledger, span: Span) -> DataFrame:
     touched = [span, *(span.back(lag) for lag in ledger.lags(stream))]
     key = joint_key(*ledger.keys)

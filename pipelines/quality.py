@@ -5,11 +5,12 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 from pyspark.sql import DataFrame
 
 from schemas.errors import LatticeError
 from schemas.expectations import Expectation
-from schemas.quality import Outcome
+from schemas.quality import FEW, Outcome
 
 # Before the import: no usage statistics leave the machine.
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -34,18 +35,21 @@ class Failure:
     """A sentence for each: in how many rows, which, and why it matters."""
 
 
-def check(rows: DataFrame, name: str, suite: list[Expectation], keys: tuple[str, ...]) -> tuple[Outcome, ...]:
+def check(
+    rows: DataFrame, name: str, suite: list[Expectation], keys: tuple[str, ...], count: int | None = None
+) -> tuple[Outcome, ...]:
     """Hold ``rows`` against the suite; return how each expectation turned out.
 
     Args:
         rows: what is about to be published as ``name``.
         suite: the conditions.
         keys: the columns by which the message names failing rows.
+        count: how many rows there are, if that is known.
 
     Raises:
         LatticeError: a condition fails; says which one, why it matters, in how many rows, and shows some.
     """
-    outcomes, failure = examine(rows, suite, keys)
+    outcomes, failure = examine(rows, suite, keys, count)
     if failure is not None:
         raise refusal(name, suite, failure.problems)
     return outcomes
@@ -62,7 +66,7 @@ def refusal(name: str, suite: list[Expectation], problems: tuple[str, ...], limi
 
 
 def examine(
-    rows: DataFrame, suite: list[Expectation], keys: tuple[str, ...]
+    rows: DataFrame, suite: list[Expectation], keys: tuple[str, ...], count: int | None = None
 ) -> tuple[tuple[Outcome, ...], Failure | None]:
     """How each expectation turned out, and what does not hold, if anything; arguments as of ``check``."""
     others = (e.arguments[other] for e in suite for other in ("earlier", "with") if other in e.arguments)
@@ -70,7 +74,8 @@ def examine(
     # Great Expectations takes each of thousands of columns into every query otherwise.
     rows = rows.select(*(column for column in rows.columns if column in named))
     # A first pass only counts; rows are looked up only where something failed.
-    counted = _run(rows, suite, {"result_format": "BASIC", "partial_unexpected_count": 0})
+    few = count is not None and count <= FEW
+    counted = _run(_in_memory(rows) if few else rows, suite, {"result_format": "BASIC", "partial_unexpected_count": 0})
     outcomes = tuple(
         Outcome(
             failure=suite[position].failure,
@@ -113,13 +118,24 @@ def _failing(outcome: ExpectationValidationResult) -> int:
     return int(not outcome.success) if found is None else int(found)
 
 
+def _in_memory(rows: DataFrame) -> pd.DataFrame:
+    """The rows in pandas, where a null is null and NaN is a number, as in Spark."""
+    # Times as Spark compares them: whole microseconds.
+    found: pd.DataFrame = rows.toArrow().to_pandas(types_mapper=pd.ArrowDtype)
+    return found
+
+
 def _run(
-    rows: DataFrame, suite: list[Expectation], result_format: dict[str, object]
+    rows: DataFrame | pd.DataFrame, suite: list[Expectation], result_format: dict[str, object]
 ) -> ExpectationSuiteValidationResult:
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     # Not persisted: Great Expectations would first copy every column of the table into Spark's cache.
-    asset = context.data_sources.add_spark("spark", persist=False).add_dataframe_asset("table")
+    sources = context.data_sources
+    source = (
+        sources.add_pandas("pandas") if isinstance(rows, pd.DataFrame) else sources.add_spark("spark", persist=False)
+    )
+    asset = source.add_dataframe_asset("table")
     batch = asset.add_batch_definition_whole_dataframe("whole")
     expectations = context.suites.add(gx.ExpectationSuite(name="suite"))
     for position, expectation in enumerate(suite):

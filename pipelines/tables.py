@@ -6,23 +6,31 @@ its checks, or whose writer was killed, is never read. A failed candidate is und
 """
 
 import json
+import operator
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import reduce
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import unquote, urlparse
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, WriterProperties
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import BinaryType, DoubleType, FloatType
+from pyspark.sql.types import BinaryType, DoubleType, FloatType, StructType
 
+from pipelines.spans import Span
 from schemas.errors import LatticeError
+from schemas.quality import FEW
 
 Filter = list[tuple[str, str, Any]]
+_FEW_BYTES = 32 * 1024 * 1024
 _PUBLISHED, _FINGERPRINT, _DETAILS = "lattice.published", "lattice.fingerprint", "lattice.details"
 
 
@@ -109,7 +117,14 @@ def require(uri: str, made_by: str) -> Published:
 
 def read(spark: SparkSession, table: Published) -> DataFrame:
     """The rows of a published version."""
-    return read_delta(spark, table.uri, table.version)
+    # The commit that names a version has the same rows. As the table's latest version Spark keeps it at hand; any
+    # other, and so the one before it, it puts together from the log again for each query.
+    latest = DeltaTable(table.uri)
+    named = table.version + 1
+    if latest.version() != named or latest.metadata().configuration.get(_PUBLISHED) != str(table.version):
+        return read_delta(spark, table.uri, table.version)
+    read_delta(spark, table.uri)
+    return read_delta(spark, table.uri, named)
 
 
 def read_rows(table: Published, columns: list[str] | None = None, where: Filter | None = None) -> pa.Table:
@@ -121,6 +136,86 @@ def read_rows(table: Published, columns: list[str] | None = None, where: Filter 
     """
     rows: pa.Table = DeltaTable(table.uri, version=table.version).to_pyarrow_table(columns=columns, filters=where)
     return rows
+
+
+def holding(table: Published, column: str | None = None, spans: Sequence[Span] = ()) -> tuple[list[str], int, int]:
+    """The Parquet files of a published version with any row whose time lies in one of the spans; their rows and bytes.
+
+    By Delta's least and greatest values, as far as the table has them; ``column`` None: every file.
+    """
+    version = DeltaTable(table.uri, version=table.version)
+    actions = pa.table(version.get_add_actions(flatten=True))
+    least, most = f"min.{column}", f"max.{column}"
+    if least in actions.column_names:
+        # Delta writes whole milliseconds.
+        latest = pc.add(actions[most], pa.scalar(timedelta(milliseconds=1)))
+        touched = [
+            pc.and_kleene(
+                True if span.start is None else pc.greater_equal(latest, span.start),
+                True if span.end is None else pc.less(actions[least], span.end),
+            )
+            for span in spans
+        ]
+        # Unknown is not outside.
+        actions = actions.filter(pc.fill_null(reduce(pc.or_kleene, touched), True))
+    root = version.table_uri.rstrip("/")
+    paths = [f"{root}/{path}" for path in actions["path"].to_pylist()]
+    rows, size = (sum(actions[name].to_pylist()) for name in ("num_records", "size_bytes"))
+    return paths, rows, size
+
+
+def read_few(
+    spark: SparkSession, table: Published, column: str | None = None, spans: Sequence[Span] = ()
+) -> DataFrame | None:
+    """Rows of a published version, all whose time lies in one of the spans, in memory; None if that may be too many.
+
+    Spark runs no job for it, where for Delta's log, statistics and files it runs several.
+    """
+    if not is_local(table.uri):
+        return None
+    paths, rows, size = holding(table, column, spans)
+    if rows > FEW or size > _FEW_BYTES:
+        return None
+    condition = None
+    if column is not None:
+        condition = reduce(operator.or_, (_within(span, column) for span in spans))
+    return _in_memory(spark, table, paths, condition)
+
+
+def _in_memory(
+    spark: SparkSession, table: Published, paths: Sequence[str], condition: pc.Expression | None = None
+) -> DataFrame:
+    """Rows of some local files of a table."""
+    schema = pa.schema(DeltaTable(table.uri, version=table.version).schema().to_arrow())
+    form = ds.ParquetFileFormat(read_options=ds.ParquetReadOptions(coerce_int96_timestamp_unit="us"))
+    rows = ds.dataset([_path(path) for path in paths], schema=pa.schema(schema.to_arrow()), format=form).to_table(
+        filter=condition
+    )
+    return spark.createDataFrame(rows, _spark_schema(table))
+
+
+def _path(uri: str) -> str:
+    return unquote(uri.removeprefix("file://"))
+
+
+def _spark_schema(table: Published) -> StructType:
+    """Delta notes it in Spark's own words."""
+    return StructType.fromJson(json.loads(DeltaTable(table.uri, version=table.version).schema().to_json()))
+
+
+def _within(span: Span, column: str) -> pc.Expression:
+    found = pc.field(column).is_valid()
+    if span.start is not None:
+        found &= pc.field(column) >= pa.scalar(span.start, pa.timestamp("us", "UTC"))
+    if span.end is not None:
+        found &= pc.field(column) < pa.scalar(span.end, pa.timestamp("us", "UTC"))
+    return found
+
+
+def among(table: Published, column: str, values: pa.Array) -> pa.Array:
+    """Which of a few values a column of a published version has, without Spark; a row each."""
+    rows = DeltaTable(table.uri, version=table.version).to_pyarrow_dataset()
+    return rows.to_table(columns=[column], filter=pc.field(column).isin(values)).column(column).combine_chunks()
 
 
 def read_delta(spark: SparkSession, uri: str, version: int | None = None) -> DataFrame:
@@ -250,13 +345,13 @@ def publish(
         )
         made = _as_written(made)
         if spark is not None:
-            mended = check(_added(spark, made, kept), made)
+            mended = check(_added(spark, made, kept, before.rows if append and before else 0), made)
             if mended is not None:
                 if append:
                     _undo(uri, before)
                 write(mended, uri, append=append, note=note, options=options)
                 made = _as_written(made)
-                check(_added(spark, made, kept), made)
+                check(_added(spark, made, kept, before.rows if append and before else 0), made)
         beside(made)
     except BaseException:
         _undo(uri, before)
@@ -342,19 +437,21 @@ def value_counts(uri: str, *columns: str) -> dict[tuple[str, ...], int]:
     return dict(sorted(Counter(zip(*rows.values(), strict=True)).items()))
 
 
-def _added(spark: SparkSession, made: Published, kept: set[str]) -> DataFrame:
+def _added(spark: SparkSession, made: Published, kept: set[str], before: int) -> DataFrame:
     """The rows of a candidate that were not there before."""
-    rows = read(spark, made)
     if not kept:
-        return rows
+        few = read_few(spark, made)
+        return read_delta(spark, made.uri, made.version) if few is None else few
     root = DeltaTable(made.uri, version=made.version).table_uri
     added = [uri for uri in files(made) if uri not in kept]
-    if not added:
-        return rows.limit(0)
-    # Named as the table is: another library may write the scheme of an object store in another way.
     if not is_local(made.uri):
+        # Named as the table is: another library may write the scheme of an object store in another way.
         added = [join_uri(made.uri, path[len(root) :].lstrip("/")) for path in added]
-    return spark.read.schema(rows.schema).parquet(*added)
+    elif made.rows - before <= FEW and sum(Path(_path(path)).stat().st_size for path in added) <= _FEW_BYTES:
+        return _in_memory(spark, made, added)
+    if not added:
+        return spark.createDataFrame([], _spark_schema(made))
+    return spark.read.schema(_spark_schema(made)).parquet(*added)
 
 
 def _forget_orphans(before: Published) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+import pyarrow as pa
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
 
 from pipelines.tables import is_local, join_uri
@@ -40,6 +41,22 @@ def read_text(uri: str) -> str:
             return str(stream.read().decode())
     except FileNotFoundError as error:
         raise LatticeError(uri, "There is no such file.", "Run `lattice build` to make it.") from error
+
+
+def write_arrow(uri: str, table: pa.Table) -> None:
+    """Write a table that fits in memory whole, as ``write_text`` does a text."""
+    system, path = _file_system(uri)
+    system.create_dir(path.rsplit("/", 1)[0], recursive=True)
+    with system.open_output_stream(f"{path}.part") as stream, pa.ipc.new_file(stream, table.schema) as writer:
+        writer.write_table(table)
+    system.move(f"{path}.part", path)
+
+
+def read_arrow(uri: str) -> pa.Table:
+    """A table that ``write_arrow`` wrote."""
+    system, path = _file_system(uri)
+    with system.open_input_file(path) as stream:
+        return pa.ipc.open_file(stream).read_all()
 
 
 def list_files(uri: str) -> list[str]:

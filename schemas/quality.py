@@ -6,6 +6,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Level = Literal["fine", "warn", "stop"]
+FEW = 200_000
+"""So many rows are checked in memory: there a Spark job costs more than all that it does."""
 Kind = Literal["positive rate", "mean", "null share"]
 
 

