@@ -188,9 +188,9 @@ def _in_memory(
     """Rows of some local files of a table."""
     schema = pa.schema(DeltaTable(table.uri, version=table.version).schema().to_arrow())
     form = ds.ParquetFileFormat(read_options=ds.ParquetReadOptions(coerce_int96_timestamp_unit="us"))
-    rows = ds.dataset([_path(path) for path in paths], schema=pa.schema(schema.to_arrow()), format=form).to_table(
-        filter=condition
-    )
+    rows = schema.empty_table()
+    if paths:
+        rows = ds.dataset([_path(path) for path in paths], schema=schema, format=form).to_table(filter=condition)
     return spark.createDataFrame(rows, _spark_schema(table))
 
 
