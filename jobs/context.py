@@ -97,13 +97,13 @@ class Context:
         suite: list[Expectation],
         keys: Sequence[str],
         options: dict[str, str] | None = None,
-        also: Callable[[DataFrame], None] | None = None,
+        also: Callable[[DataFrame, int], None] | None = None,
         pins: Callable[[], Mapping[str, int]] = dict,
         beside: Callable[[Published], None] = lambda _: None,
         raw: bool = False,
         one_form: bool = False,
     ) -> Published:
-        """Write what the table lacks, hold it against the suite (and ``also``), publish it.
+        """Write what the table lacks, hold it against the suite (and ``also``, which is told their number), publish it.
 
         ``raw``: the rows come from outside, and a few bad ones go to quarantine; elsewhere each would be our mistake.
         ``one_form``: under another space file the table is made anew, since its readers take one layout at a time.
@@ -121,9 +121,10 @@ class Context:
         check = admission or self._refusing(uri, wanted, keys)
 
         def checked(candidate: DataFrame, made: Published) -> DataFrame | None:
-            mended = check(candidate, made.rows - (before.rows if before else 0))
+            count = made.rows - (before.rows if before else 0)
+            mended = check(candidate, count)
             if also is not None and mended is None:
-                also(candidate)
+                also(candidate, count)
             return mended
 
         return self._timed(

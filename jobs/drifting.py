@@ -23,7 +23,7 @@ class DriftWatch:
         self._folder = context.target.group_table("profiles")
         self._profile: Profile | None = None
 
-    def look(self, rows: DataFrame) -> None:
+    def look(self, rows: DataFrame, count: int) -> None:
         """Compare the rows with the last night's.
 
         Raises:
@@ -31,7 +31,7 @@ class DriftWatch:
         """
         if not self._context.grow:
             return
-        self._profile = profile(rows, self._numbers, self._ids)
+        self._profile = profile(rows, self._numbers, self._ids, count)
         place = self._place(published(self._uri))
         if place not in list_files(self._folder):
             return

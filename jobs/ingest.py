@@ -19,7 +19,7 @@ from schemas.expectations import attributes_suite, events_suite, feedback_suite,
 
 def _work(context: Context) -> None:
     target, space = context.target, context.target.space
-    tables = read_source(context.spark, space, target.folder, _lacking(context))
+    tables = read_source(context.spark, space, target.folder, _lacking(context), target.sample)
     if target.sample is not None:
         tables = sample_tables(tables, target.sample)
     for name, uri in target.attribute_tables.items():
@@ -48,7 +48,7 @@ def _work(context: Context) -> None:
         target.space_table("feedback"),
         feedback_suite(space),
         ["objective", "user_id", "item_id", "feedback_time"],
-        also=lambda added: None if context.grow else check_feedback_follows(context.read(impressions), added),
+        also=lambda added, _: None if context.grow else check_feedback_follows(context.read(impressions), added),
         raw=True,
     )
 

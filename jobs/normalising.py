@@ -35,7 +35,7 @@ class Fitting:
         self._folder = context.target.group_table("samples")
         self._added: DataFrame | None = None
 
-    def look(self, rows: DataFrame) -> None:
+    def look(self, rows: DataFrame, _: int) -> None:
         """Take note of the rows that the table gains."""
         self._added = rows
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from schemas.quality import DomainProfile, Kind, Level, Measure, Moments, Profile
+from schemas.quality import FEW, DomainProfile, Kind, Level, Measure, Moments, Profile
 from schemas.space import Drift, Thresholds
 
 _ERRORS = 3.0
@@ -20,16 +20,23 @@ _ROUNDING = 1e-9
 _SUMS = "domain string, column int, rows long, known long, sum double, squares double"
 
 
-def profile(rows: DataFrame, numbers: Sequence[str], ids: Sequence[str] = ()) -> Profile:
-    """The rows by ``domain``, in one pass: of ``numbers`` the moments, of ``ids`` how many are known (not 0)."""
+def profile(rows: DataFrame, numbers: Sequence[str], ids: Sequence[str] = (), count: int | None = None) -> Profile:
+    """The rows by ``domain``, in one pass: of ``numbers`` the moments, of ``ids`` how many are known (not 0).
+
+    ``count`` is how many rows there are, if that is known: a few are summed here.
+    """
     names = [*numbers, *ids]
-    sums = rows.select("domain", *names).mapInArrow(partial(_sums, numbers=list(numbers), ids=list(ids)), _SUMS)
-    totals = sums.groupBy("domain", "column").agg(
-        F.sum("rows").alias("rows"), F.sum("known").alias("known"), F.sum("sum").alias("sum"),
-        F.sum("squares").alias("squares"),
-    )  # fmt: skip
+    summed, chosen = partial(_sums, numbers=list(numbers), ids=list(ids)), rows.select("domain", *names)
+    if count is not None and count <= FEW:
+        found = [row for batch in summed(chosen.toArrow().to_batches()) for row in batch.to_pylist()]
+    else:
+        totals = chosen.mapInArrow(summed, _SUMS).groupBy("domain", "column").agg(
+            F.sum("rows").alias("rows"), F.sum("known").alias("known"), F.sum("sum").alias("sum"),
+            F.sum("squares").alias("squares"),
+        )  # fmt: skip
+        found = [row.asDict() for row in totals.collect()]
     domains: dict[str, DomainProfile] = {}
-    for row in totals.orderBy("domain", "column").collect():
+    for row in sorted(found, key=lambda row: (row["domain"], row["column"])):
         known = row["known"]
         of_domain = domains.setdefault(row["domain"], DomainProfile(rows=row["rows"], columns={}))
         of_domain.columns[names[row["column"]]] = Moments(

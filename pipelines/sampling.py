@@ -4,13 +4,16 @@ Which rows are kept depends on neither partitions nor order, and a smaller rate 
 """
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.sources.base import SourceTables
 from schemas.errors import LatticeError
 from schemas.space import ModelSpace, Sample
+
+if TYPE_CHECKING:  # sources sample, too
+    from pipelines.sources.base import SourceTables
 
 _SHARES = 1_000_000
 
@@ -39,7 +42,7 @@ def parse_sample(space: ModelSpace, text: str) -> Sample:
     )
 
 
-def sample_tables(tables: SourceTables, sample: Sample) -> SourceTables:
+def sample_tables(tables: "SourceTables", sample: Sample) -> "SourceTables":
     """The sampled tables.
 
     By users: impressions, feedback and events of the kept users, so that an item's history counts kept users only.
@@ -61,9 +64,9 @@ def sample_tables(tables: SourceTables, sample: Sample) -> SourceTables:
     )
 
 
-def sample_users(frame: DataFrame, rate: float) -> DataFrame:
-    """The rows of a share of the users, the same users in every table."""
-    return frame.where(is_kept(F.xxhash64(F.lit("sample"), F.col("user_id")), rate))
+def sample_users(frame: DataFrame, rate: float, user: Column | None = None) -> DataFrame:
+    """The rows of a share of the users, the same users in every table; ``user`` is ``user_id`` unless it is given."""
+    return frame.where(is_kept(F.xxhash64(F.lit("sample"), F.col("user_id") if user is None else user), rate))
 
 
 def pooled(impressions: DataFrame, rate: float) -> DataFrame:

@@ -4,8 +4,10 @@ import os
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 from pyspark import SparkContext
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
 _ALWAYS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -53,6 +55,12 @@ def spark_session(name: str) -> SparkSession:
     for key, value in _ALWAYS.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
+
+
+def in_memory(spark: SparkSession, rows: pa.Table, schema: StructType) -> DataFrame:
+    """Rows as a DataFrame that holds them itself."""
+    # In one piece: Spark takes an empty batch, as a filter leaves them, for the end of the rows.
+    return spark.createDataFrame(rows.combine_chunks(), schema)
 
 
 def give_back_memory() -> None:

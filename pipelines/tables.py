@@ -25,6 +25,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import BinaryType, DoubleType, FloatType, StructType
 
+from pipelines.session import in_memory
 from pipelines.spans import Span
 from schemas.errors import LatticeError
 from schemas.quality import FEW
@@ -149,15 +150,16 @@ def holding(table: Published, column: str | None = None, spans: Sequence[Span] =
     if least in actions.column_names:
         # Delta writes whole milliseconds.
         latest = pc.add(actions[most], pa.scalar(timedelta(milliseconds=1)))
-        touched = [
-            pc.and_kleene(
-                True if span.start is None else pc.greater_equal(latest, span.start),
-                True if span.end is None else pc.less(actions[least], span.end),
-            )
-            for span in spans
-        ]
+        touched = pa.array([False] * actions.num_rows, pa.bool_())
+        for span in spans:
+            inside = pa.array([True] * actions.num_rows, pa.bool_())
+            if span.start is not None:
+                inside = pc.and_kleene(inside, pc.greater_equal(latest, span.start))
+            if span.end is not None:
+                inside = pc.and_kleene(inside, pc.less(actions[least], span.end))
+            touched = pc.or_kleene(touched, inside)
         # Unknown is not outside.
-        actions = actions.filter(pc.fill_null(reduce(pc.or_kleene, touched), True))
+        actions = actions.filter(pc.fill_null(touched, True))
     root = version.table_uri.rstrip("/")
     paths = [f"{root}/{path}" for path in actions["path"].to_pylist()]
     rows, size = (sum(actions[name].to_pylist()) for name in ("num_records", "size_bytes"))
@@ -191,7 +193,7 @@ def _in_memory(
     rows = schema.empty_table()
     if paths:
         rows = ds.dataset([_path(path) for path in paths], schema=schema, format=form).to_table(filter=condition)
-    return spark.createDataFrame(rows, _spark_schema(table))
+    return in_memory(spark, rows, _spark_schema(table))
 
 
 def _path(uri: str) -> str:

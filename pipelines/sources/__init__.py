@@ -15,19 +15,22 @@ from pipelines.sources.identity import RawFile, files_identity, raw_files
 from pipelines.sources.opening import resolve
 from pipelines.spans import EVER, Span
 from schemas.errors import LatticeError
-from schemas.space import ModelSpace
+from schemas.space import ModelSpace, Sample
 
-_SOURCES: dict[str, Callable[[SparkSession, ModelSpace, Path, Span], SourceTables]] = {
+_SOURCES: dict[str, Callable[[SparkSession, ModelSpace, Path, Span, Sample | None], SourceTables]] = {
     "complete_journey": complete_journey.read,
     "files": files.read,
     "kuaivideo": kuaivideo.read,
 }
 
 
-def read_source(spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER) -> SourceTables:
+def read_source(
+    spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER, sample: Sample | None = None
+) -> SourceTables:
     """The raw tables of ``space``; the session's time zone must be UTC.
 
-    ``span`` is a hint: rows that arrive outside it may be missing, where that saves reading.
+    ``span`` and ``sample`` are hints: rows that arrive outside the span, or that the sample leaves out, may be missing,
+    where that saves reading.
 
     Raises:
         LatticeError: the kind of source is not known, or its data does not fit what the space declares.
@@ -38,7 +41,7 @@ def read_source(spark: SparkSession, space: ModelSpace, folder: Path, span: Span
             f"There is no source '{space.source.kind}'.",
             f"Allowed: {', '.join(_SOURCES)}.",
         )
-    return _SOURCES[space.source.kind](spark, space, folder, span)
+    return _SOURCES[space.source.kind](spark, space, folder, span, sample)
 
 
 def source_identity(space: ModelSpace, folder: Path) -> str:

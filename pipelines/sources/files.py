@@ -15,7 +15,7 @@ from pipelines.sources.casting import EXPECTED, Cast, strict_cast
 from pipelines.sources.opening import explained, open_table, resolve
 from pipelines.spans import EVER, Span
 from schemas.errors import LatticeError
-from schemas.space import ModelSpace, Objective, TableFile
+from schemas.space import ModelSpace, Objective, Sample, TableFile
 from schemas.tables import (
     FEEDBACK,
     TableColumn,
@@ -27,7 +27,9 @@ from schemas.tables import (
 Defaults = Mapping[str, Column]
 
 
-def read(spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER) -> SourceTables:
+def read(
+    spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER, _sample: Sample | None = None
+) -> SourceTables:
     """The tables that the space file names; relative paths start at ``folder``.
 
     Of a table with times, only rows that arrive in ``span`` are tried and returned; where its files keep them as

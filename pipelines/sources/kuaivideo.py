@@ -21,7 +21,7 @@ from pipelines.sources.base import SourceTables, declared_tables, require_column
 from pipelines.sources.opening import open_table, resolve
 from pipelines.spans import EVER, Span
 from schemas.errors import LatticeError
-from schemas.space import ModelSpace
+from schemas.space import ModelSpace, Sample
 from schemas.tables import FEEDBACK, attribute_columns, event_columns, impression_columns
 
 _NUMBERS = ("timestamp", "is_click", "is_like", "is_follow")
@@ -31,7 +31,9 @@ _WHOLE = 100 * 86_400_000_000
 _VISUAL = "item_visual_emb_dim64.h5"
 
 
-def read(spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER) -> SourceTables:
+def read(
+    spark: SparkSession, space: ModelSpace, folder: Path, span: Span = EVER, _sample: Sample | None = None
+) -> SourceTables:
     """The tables that ``space`` declares, from the folder ``source.path``; ``span`` is not used.
 
     Raises:

@@ -15,6 +15,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from pipelines.session import in_memory
 from pipelines.spans import Span
 from pipelines.tables import read_delta
 from pipelines.warehouse import local_path
@@ -83,7 +84,7 @@ def read_at_once(frame: DataFrame, path: str, condition: Callable[[pa.Schema], p
     """
     dataset = ds.dataset(str(local_path(path)), format="parquet")
     rows = dataset.to_table(columns=frame.columns, filter=condition(dataset.schema))
-    return frame.sparkSession.createDataFrame(rows.cast(to_arrow_schema(frame.schema), safe=False), frame.schema)
+    return in_memory(frame.sparkSession, rows.cast(to_arrow_schema(frame.schema), safe=False), frame.schema)
 
 
 def between(span: Span, column: str, schema: pa.Schema) -> pc.Expression:
