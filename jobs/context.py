@@ -49,6 +49,9 @@ class Context:
     measures: dict[str, tuple[Measure, ...]] = field(default_factory=dict)
     """By table, what changed against the last night."""
 
+    missing: dict[str, int] = field(default_factory=dict)
+    """By table, how many raw rows of days before were found in no table."""
+
     def reach(self, uri: str) -> Published:
         """What is published of a table; what the stage makes reaches no further."""
         table = require(uri, "lattice build")
@@ -206,6 +209,7 @@ class Context:
             rows=table.rows - grown_from[0],
             bytes=byte_size(table) - grown_from[1],
             quarantined=admission.apart if admission else 0,
+            missing=self.missing.get(uri, 0),
             started=started,
             ended=time.time(),
         )

@@ -1,17 +1,19 @@
 """``lattice ingest``: raw tables to the space's impressions, feedback, events and attributes."""
 
 from collections.abc import Callable
+from functools import reduce
 
 from pyspark.sql import DataFrame
 
 from jobs import options
 from jobs.context import Context
+from jobs.missing import count_missing, look_back
 from jobs.stages import Stage, stage_command
 from jobs.target import Target
 from pipelines.ingestion import all_feedback, all_impressions, answerable, check_feedback_follows
 from pipelines.late import late_impressions, on_time
 from pipelines.sampling import sample_tables
-from pipelines.sources import read_source
+from pipelines.sources import may_add_to_the_past, read_source
 from pipelines.spans import EVER, Span
 from pipelines.tables import published
 from schemas.expectations import attributes_suite, events_suite, feedback_suite, impressions_suite, late_suite
@@ -19,9 +21,18 @@ from schemas.expectations import attributes_suite, events_suite, feedback_suite,
 
 def _work(context: Context) -> None:
     target, space = context.target, context.target.space
-    tables = read_source(context.spark, space, target.folder, _lacking(context), target.sample)
+    span, watched = _lacking(context), may_add_to_the_past(space)
+    tables = read_source(context.spark, space, target.folder, look_back(span) if watched else span, target.sample)
     if target.sample is not None:
         tables = sample_tables(tables, target.sample)
+    shown = all_impressions(tables.impressions, space)
+    if watched:
+        raw = {uri: tables.events[name] for name, uri in target.event_tables.items()}
+        raw[target.space_table("impressions")] = shown.where(on_time(shown))
+        raw[target.space_table("feedback")] = reduce(
+            DataFrame.union, (f.select("arrival_time") for f in tables.feedback.values())
+        )
+        count_missing(context, raw, span)
     for name, uri in target.attribute_tables.items():
         key, facts = space.attributes[name].key, tables.attributes[name]
         if not (context.grow and _unchanged(context, uri, facts)):
@@ -29,7 +40,6 @@ def _work(context: Context) -> None:
     for name, uri in target.event_tables.items():
         keys = ["user_id", "item_id", "event_time"]
         context.publish(_arriving(tables.events[name]), uri, events_suite(), keys, raw=True)
-    shown = all_impressions(tables.impressions, space)
     keys = ["domain", "source_key", "user_id", "item_id", "impression_time"]
     suite = impressions_suite(space)
     context.publish(_arriving(shown.where(on_time(shown))), target.space_table("impressions"), suite, keys, raw=True)
@@ -66,10 +76,10 @@ def _lacking(context: Context) -> Span:
 
 def _unchanged(context: Context, uri: str, facts: DataFrame) -> bool:
     """Whether a table of attributes is published and still holds just that (attributes have no time of their own)."""
-    if published(uri) is None:
+    found = published(uri)
+    if found is None:
         return False
-    known = context.read(uri)
-    return facts.count() == known.count() and facts.exceptAll(known).isEmpty()
+    return facts.count() == found.rows and facts.exceptAll(context.read_small(uri)).isEmpty()
 
 
 def _arriving(frame: DataFrame) -> Callable[[Span], DataFrame]:

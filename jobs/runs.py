@@ -25,6 +25,8 @@ class Made:
     ended: float
     quarantined: int = 0
     """Rows that were kept apart, because they break an expectation."""
+    missing: int = 0
+    """Raw rows of days before that are in no table."""
     stage: str = ""
     bytes: int = 0
     """How much the files of the published version grew."""
@@ -67,6 +69,7 @@ class Run:
                     seconds=made.ended - made.started,
                     bytes=made.bytes,
                     quarantined=made.quarantined,
+                    missing=made.missing,
                 )
                 for made in self.made
             ),

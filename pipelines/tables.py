@@ -184,16 +184,25 @@ def read_few(
     return _in_memory(spark, table, paths, condition)
 
 
+def count_between(spark: SparkSession, table: Published, column: str, span: Span) -> int:
+    """How many rows of a published version have a time in a span."""
+    if not is_local(table.uri):
+        return read(spark, table).where(span.holds(column)).count()
+    return int(_dataset(table, holding(table, column, [span])[0]).count_rows(filter=_within(span, column)))
+
+
 def _in_memory(
     spark: SparkSession, table: Published, paths: Sequence[str], condition: pc.Expression | None = None
 ) -> DataFrame:
     """Rows of some local files of a table."""
+    return in_memory(spark, _dataset(table, paths).to_table(filter=condition), _spark_schema(table))
+
+
+def _dataset(table: Published, paths: Sequence[str]) -> ds.Dataset:
+    """Some local files of a table."""
     schema = pa.schema(DeltaTable(table.uri, version=table.version).schema().to_arrow())
     form = ds.ParquetFileFormat(read_options=ds.ParquetReadOptions(coerce_int96_timestamp_unit="us"))
-    rows = schema.empty_table()
-    if paths:
-        rows = ds.dataset([_path(path) for path in paths], schema=schema, format=form).to_table(filter=condition)
-    return in_memory(spark, rows, _spark_schema(table))
+    return ds.dataset([_path(path) for path in paths] if paths else schema.empty_table(), schema=schema, format=form)
 
 
 def _path(uri: str) -> str:

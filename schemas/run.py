@@ -23,6 +23,8 @@ class TableRun(_Part):
     seconds: float
     bytes: int
     quarantined: int
+    missing: int = 0
+    """Raw rows of the days before that no table has: they were delivered after their night."""
 
 
 class RunRecord(_Part):
@@ -63,8 +65,9 @@ class RunRecord(_Part):
 
     @property
     def late(self) -> int:
-        """Rows that came too late to change a published one."""
-        return sum(table.rows for table in self.tables if table.name.startswith("late_"))
+        """Rows that came too late to change a published one, whether their source says so or they are missing."""
+        kept = sum(table.rows for table in self.tables if table.name.startswith("late_"))
+        return kept + sum(table.missing for table in self.tables)
 
 
 def last_of_each(records: Iterable[RunRecord]) -> list[RunRecord]:

@@ -44,6 +44,11 @@ def read_source(
     return _SOURCES[space.source.kind](spark, space, folder, span, sample)
 
 
+def may_add_to_the_past(space: ModelSpace) -> bool:
+    """Whether rows of past days may still be delivered: files that someone goes on writing."""
+    return space.source.kind == "files"
+
+
 def source_identity(space: ModelSpace, folder: Path) -> str:
     """Changes when the raw files of ``space`` do; a build with the same one may be skipped."""
     return files_identity(source_files(space, folder))

@@ -14,12 +14,13 @@ DRIFT = Drift(
 )
 
 
-def test_the_profile_of_a_few_rows(spark: SparkSession) -> None:
+@pytest.mark.parametrize("count", [4, None])
+def test_the_profile_of_a_few_rows(spark: SparkSession, count: int | None) -> None:
     rows = spark.createDataFrame(
         [("feed", 1.0, 5, 1.0), ("feed", 3.0, 0, None), ("feed", None, 7, 0.0), ("search", 0.0, 0, None)],
         "domain string, x float, id long, label_click float",
     )
-    assert profile(rows, ["x", "label_click"], ["id"]) == Profile(
+    assert profile(rows, ["x", "label_click"], ["id"], count) == Profile(
         domains={
             "feed": DomainProfile(
                 rows=3,

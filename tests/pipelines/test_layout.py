@@ -1,14 +1,16 @@
 """The training layout: packed sequences, positions, and an order that depends on ids alone."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.layout import inputs, labels, packed
-from pipelines.normalisers import fit_normalisers
+from pipelines.normalisers import available_before, fit_normalisers, fitted_to, resampled, sampled
 from tests.pipelines.space import small_space
 
 NOON = datetime(2024, 1, 10, 12)
@@ -79,6 +81,22 @@ def test_order_depends_on_ids_alone(spark: SparkSession) -> None:
     ]
     assert orders[0] == orders[1] == orders[2]
     assert orders[0] != sorted(orders[0])
+
+
+def test_a_sample_that_grows_is_the_sample_of_all_rows(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.normalisers.SAMPLE", 60)
+    space = small_space()
+    rows = packed(zipped_rows(spark), space, "all", 1).cache()
+    dense, domains = inputs(space, "all")[1], space.group_domains("all")
+    early, late = (rows.where(f"impression_id % 3 {sign} 0") for sign in ("!=", "="))
+    before = sampled(early, 130, dense)
+    grown = pa.concat_tables([resampled(before, 200), sampled(late, 200, dense)])
+    assert 30 < grown.num_rows < before.num_rows + 40
+    cut = datetime(2100, 1, 1, tzinfo=UTC)
+    assert fitted_to(available_before(grown, cut), dense, domains) == fit_normalisers(rows, 200, dense, domains)
+    nothing = available_before(grown, datetime(2000, 1, 1, tzinfo=UTC))
+    assert nothing.num_rows == 0
+    assert fitted_to(nothing, dense, domains)["rank"].quantiles == (0.0,)
 
 
 def test_normalisers_are_of_a_features_own_domains(spark: SparkSession) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from pipelines.quality import check
+from pipelines.quality import check, examine
 from schemas.errors import LatticeError
 from schemas.expectations import Expectation
 
@@ -46,9 +46,29 @@ def test_bad_rows_are_named_with_the_reason(spark: SparkSession, bad: object, sa
     assert str(caught.value).count("reason") == 1
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        (3, None, 0.5, None, None),
+        (1, "u", 0.5, None, None),
+        (None, "u", 0.5, None, None),
+        (3, "w", float("nan"), datetime(2024, 1, 1), datetime(2024, 1, 2)),
+        (3, "u", float("nan"), None, None),
+        (3, "u", -0.0, datetime(2024, 1, 1, 0, 0, 0, 1), datetime(2024, 1, 1, 0, 0, 0, 2)),
+    ],
+)
+def test_a_few_rows_are_checked_in_memory_with_the_same_outcome(spark: SparkSession, bad: object) -> None:
+    frame = rows(spark, [*GOOD, bad])
+    in_memory, failure = examine(frame, [*SUITE, *PAIRS], ("id",), count=3)
+    by_spark, expected = examine(frame, [*SUITE, *PAIRS], ("id",))
+    assert in_memory == by_spark
+    assert failure == expected
+
+
 def test_a_night_without_rows_passes_where_it_may_be_empty(spark: SparkSession) -> None:
     outcomes = check(rows(spark, []), "t", [*SUITE[1:], *PAIRS], ("id",))
     assert [outcome.failing for outcome in outcomes] == [0] * 6
+    assert check(rows(spark, []), "t", [*SUITE[1:], *PAIRS], ("id",), count=0) == outcomes
 
 
 def test_an_empty_table_fails(spark: SparkSession) -> None:

@@ -1,13 +1,30 @@
 """Publishing: whole or not at all, and only what passed its checks."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
-from pipelines.tables import Published, compact, files, leading, publish, published, read, require
+from pipelines.spans import EVER, Span
+from pipelines.tables import (
+    Published,
+    among,
+    compact,
+    count_between,
+    files,
+    holding,
+    leading,
+    publish,
+    published,
+    read,
+    read_few,
+    require,
+)
 from schemas.errors import LatticeError
 
 
@@ -160,3 +177,66 @@ def test_a_setting_that_the_user_made_stays(spark: SparkSession, tmp_path: Path)
         assert spark.conf.get(key) == "true"
     finally:
         spark.conf.unset(key)
+
+
+def _by_day(spark: SparkSession, uri: str) -> Published:
+    """Three versions with the hours of a day each; no file of the last day has its day's last hour alone."""
+    made = None
+    for day in (1, 2, 3):
+        hours = spark.range(24 * day, 24 * (day + 1)).withColumn(
+            "at", F.timestamp_seconds(F.col("id") * 3600 + 0.000_9)
+        )
+        made = publish(hours, uri, fingerprint="f", append=True, check=accept)
+    assert made is not None
+    return made
+
+
+def _hours(first: int, last: int) -> Span:
+    return Span(*(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in (first, last)))
+
+
+def test_few_rows_are_those_of_the_spans(spark: SparkSession, tmp_path: Path) -> None:
+    made = _by_day(spark, str(tmp_path / "t"))
+    few = read_few(spark, made, "at", [_hours(30, 50), _hours(90, 200)])
+    assert few is not None
+    assert few.schema == read(spark, made).schema
+    assert ids(few) == [*range(30, 50), *range(90, 96)]
+    every = read_few(spark, made)
+    assert every is not None
+    assert ids(every) == list(range(24, 96))
+    assert ids(read_few(spark, made, "at", [EVER])) == list(range(24, 96))  # type: ignore[arg-type]
+    assert ids(read_few(spark, made, "at", [_hours(0, 5)])) == []  # type: ignore[arg-type]
+    assert count_between(spark, made, "at", _hours(30, 50)) == 20
+
+
+def test_only_files_that_may_hold_a_span_are_read(spark: SparkSession, tmp_path: Path) -> None:
+    made = _by_day(spark, str(tmp_path / "t"))
+    every, rows, _ = holding(made)
+    assert (set(every), rows) == ({f"file://{path}" for path in files(made)}, 72)
+    # 0.9 ms after the hour: Delta's greatest value is cut to the millisecond before it.
+    last = Span(_hours(71, 72).start + timedelta(microseconds=500), _hours(72, 73).start)  # type: ignore[operator]
+    assert holding(made, "at", [last])[1] == 24
+    assert count_between(spark, made, "at", last) == 1
+    assert holding(made, "at", [_hours(24, 25), _hours(90, 91)])[1] == 48
+
+
+def test_too_many_rows_are_left_to_spark(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = _by_day(spark, str(tmp_path / "t"))
+    monkeypatch.setattr("pipelines.tables.FEW", 47)
+    assert read_few(spark, made) is None
+    assert read_few(spark, made, "at", [_hours(30, 50)]) is None
+    assert read_few(spark, made, "at", [_hours(30, 31)]) is not None
+
+
+def test_what_is_read_stays_what_it_was(spark: SparkSession, tmp_path: Path) -> None:
+    uri = str(tmp_path / "t")
+    first = publish(spark.range(5), uri, fingerprint="f", check=accept)
+    rows = read(spark, first)
+    # As a latest version that someone goes on writing.
+    spark.range(9).write.format("delta").mode("append").save(uri)
+    assert ids(rows) == ids(read(spark, first)) == list(range(5))
+
+
+def test_keys_that_are_there_are_found(spark: SparkSession, tmp_path: Path) -> None:
+    made = _by_day(spark, str(tmp_path / "t"))
+    assert sorted(among(made, "id", pa.array([3, 24, 95, 96])).to_pylist()) == [24, 95]

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from pipelines.sampling import sample_tables
 from pipelines.sources import read_source
 from pipelines.sources.base import SourceTables
 from pipelines.spans import Span
 from schemas.errors import LatticeError
-from schemas.space import Domain
+from schemas.space import Domain, Sample
 from schemas.space_file import load_space
 from schemas.tables import FEEDBACK, attribute_columns, event_columns, impression_columns
 from tests.pipelines.sources.journey import write_journey
@@ -194,3 +195,19 @@ def test_a_span_holds_what_arrived_in_it(
         for table, whole in getattr(tables, name).items():
             inside = getattr(found, name)[table].where(span.holds("arrival_time"))
             assert _rows(inside, "*") == _rows(whole.where(span.holds("arrival_time")), "*"), table
+
+
+def test_a_sample_of_a_span_holds_its_households(spark: SparkSession, tables: SourceTables, tmp_path: Path) -> None:
+    span = Span(datetime(2017, 3, 6, tzinfo=UTC), datetime(2017, 3, 8, tzinfo=UTC))
+    space = write_journey(tmp_path)
+    counts = []
+    for rate in (0.3, 0.6, 1.0):
+        sample = Sample(by="users", rate=rate)
+        found = sample_tables(read_source(spark, space, tmp_path, span, sample), sample)
+        wanted = sample_tables(tables, sample)
+        for name in ("impressions", "feedback", "events"):
+            for table, whole in getattr(wanted, name).items():
+                inside = getattr(found, name)[table].where(span.holds("arrival_time"))
+                assert _rows(inside, "*") == _rows(whole.where(span.holds("arrival_time")), "*"), (table, rate)
+        counts.append(found.events["purchases"].count())
+    assert counts[0] < counts[-1]
