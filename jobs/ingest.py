@@ -69,9 +69,9 @@ def _lacking(context: Context) -> Span:
         context.lacking(uri) for uri in _tables(context.target) if uri not in context.target.attribute_tables.values()
     ]
     starts = [span.start for span in spans if span.start is not None]
-    if not context.grow or len(starts) < len(spans):
+    if not context.grow:
         return EVER
-    return Span(min(starts), context.through)
+    return Span(min(starts) if len(starts) == len(spans) else None, context.through)
 
 
 def _unchanged(context: Context, uri: str, facts: DataFrame) -> bool:
