@@ -202,7 +202,9 @@ def _dataset(table: Published, paths: Sequence[str]) -> ds.Dataset:
     """Some local files of a table."""
     schema = pa.schema(DeltaTable(table.uri, version=table.version).schema().to_arrow())
     form = ds.ParquetFileFormat(read_options=ds.ParquetReadOptions(coerce_int96_timestamp_unit="us"))
-    return ds.dataset([_path(path) for path in paths] if paths else schema.empty_table(), schema=schema, format=form)
+    if not paths:
+        return ds.dataset(schema.empty_table())
+    return ds.dataset([_path(path) for path in paths], schema=schema, format=form)
 
 
 def _path(uri: str) -> str:
