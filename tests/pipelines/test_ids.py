@@ -4,7 +4,7 @@ import xxhash
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.ids import hashed_id, impression_id
+from pipelines.ids import digest, hashed_id, impression_id
 
 # They must never change, or every stored id would mean something else.
 VECTORS = {
@@ -46,3 +46,16 @@ def test_a_value_has_another_id_in_another_space(spark: SparkSession) -> None:
         spark.range(1).select(hashed_id("a", F.lit("x")).alias("a"), hashed_id("b", F.lit("x")).alias("b")).collect()[0]
     )
     assert row["a"] != row["b"]
+
+
+def test_a_digest_is_of_the_rows_and_not_of_their_order(spark: SparkSession) -> None:
+    def of(*rows: tuple[str | None, str | None, float]) -> tuple[int, ...]:
+        return digest(spark.createDataFrame(list(rows), "a string, b string, x double"))
+
+    rows = [("a", None, 1.0), (None, "a", float("nan")), ("a", None, 1.0)]
+    assert of(*rows) == of(*reversed(rows))
+    assert of(*rows) != of(*rows[:2])
+    assert of(("a", None, 1.0)) != of((None, "a", 1.0))
+    assert of(("a", None, 1.0)) != of(("a", "b", 1.0))
+    # An even number of equal rows is not nothing.
+    assert of(*rows, rows[0], rows[0]) != of(*rows)
