@@ -1,13 +1,17 @@
 """Raw rows that are delivered after their night, by a source that does not say when rows arrive: counted, not lost."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
+from typer.testing import CliRunner
 
 from jobs import ingest
+from jobs.cli import application
 from jobs.runs import records
 from jobs.stages import grow_stages
 from jobs.target import Target
@@ -41,11 +45,32 @@ def test_rows_delivered_after_their_night_are_counted_in_the_nights_that_follow(
     assert f"impressions: {wanted['impressions']} raw rows of the 7 days before 2024-04-10 are in no table" in (
         capsys.readouterr().err
     )
+    _status_says_what_is_stale_and_late(target, tmp_path, sum(wanted.values()))
     # They are not added: a published day stays as it is.
     table = published(target.space_table("impressions"))
     assert table is not None
     shown = pd.concat([whole["feed"]["shown_at"][~feed].pipe(_local), _searched(tmp_path)])
     assert table.rows == (shown < NIGHT + timedelta(days=1)).sum()
+
+
+def _status_says_what_is_stale_and_late(target: Target, folder: Path, late: int) -> None:
+    """Only ingest has run, up to the night after ``NIGHT``."""
+
+    def status(day: str) -> tuple[int, dict[str, Any]]:
+        named = ["status", "--space", str(folder / "video.yaml"), "--warehouse", target.warehouse]
+        result = CliRunner().invoke(application("status"), [*named, "--json", "--expect", day])
+        return result.exit_code, json.loads(result.stdout)
+
+    code, found = status("2024-04-10")
+    assert code == 3
+    assert {"unified", "zipped", "training"} <= set(found["overdue"])
+    assert not {"impressions", "feedback", "events_plays"} & set(found["overdue"])
+    through = {table["table"]: table["through"] for table in found["tables"]}
+    assert (through["impressions"], through["unified"]) == ("2024-04-11T00:00:00+00:00", None)
+    assert sum(table["missing"] for table in found["runs"][-1]["tables"]) == late
+    code, found = status("2024-04-11")
+    assert code == 3
+    assert {"impressions", "feedback", "events_plays"} <= set(found["overdue"])
 
 
 def _local(times: "pd.Series[str]") -> "pd.Series[pd.Timestamp]":
