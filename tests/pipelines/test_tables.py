@@ -180,7 +180,7 @@ def test_a_setting_that_the_user_made_stays(spark: SparkSession, tmp_path: Path)
 
 
 def _by_day(spark: SparkSession, uri: str) -> Published:
-    """Three versions with the hours of a day each; no file of the last day has its day's last hour alone."""
+    """Three versions with the hours of a day each, in a file of its own; every time is 0.9 ms past the hour."""
     made = None
     for day in (1, 2, 3):
         hours = spark.range(24 * day, 24 * (day + 1)).withColumn(
