@@ -194,7 +194,7 @@ def _by_day(spark: SparkSession, uri: str) -> Published:
     """Three versions with the hours of a day each, in a file of its own; every time is 0.9 ms past the hour."""
     made = None
     for day in (1, 2, 3):
-        hours = spark.range(24 * day, 24 * (day + 1)).withColumn(
+        hours = spark.range(24 * day, 24 * (day + 1), numPartitions=1).withColumn(
             "at", F.timestamp_seconds(F.col("id") * 3600 + 0.000_9)
         )
         made = publish(hours, uri, fingerprint="f", append=True, check=accept)
