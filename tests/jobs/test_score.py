@@ -177,7 +177,7 @@ def test_bad_requests(spark: SparkSession, target: Target, tmp_path: Path, text:
 
 
 def test_a_file_of_another_kind(spark: SparkSession, target: Target, tmp_path: Path) -> None:
-    with pytest.raises(LatticeError, match=r"neither in \.csv nor"):
+    with pytest.raises(LatticeError, match=r"in none of \.csv"):
         read_requests(spark, str(tmp_path / "requests.txt"), target.space, target.group)
     with pytest.raises(LatticeError, match="no such file"):
         read_requests(spark, str(tmp_path / "requests.csv"), target.space, target.group)
