@@ -72,6 +72,7 @@ def test_normalisers_are_those_of_all_rows(spark: SparkSession) -> None:
         frame = pd.DataFrame(
             {
                 "impression_id": np.arange(values.size),
+                "available_time": pd.Timestamp("2024-01-02", tz="UTC"),
                 "domain_index": np.zeros(values.size, np.int32),
                 "weight": weights.astype(np.float32),
                 "x": values.astype(np.float32),
