@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 
 from pipelines.session import spark_session
 
-# A test's queries run once: what the optimizing compiler of the JVM takes is never paid back (a third of a tiny build).
+# A test's queries run once: what the optimizing compiler of the JVM takes is never paid back.
 os.environ.setdefault("LATTICE_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 # Two workers of pytest share the cores; threads that wait for each other would take more than they give.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
