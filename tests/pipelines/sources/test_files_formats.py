@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -10,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -137,13 +138,18 @@ def test_a_delta_table_is_read_by_version_or_as_of_an_instant(spark: SparkSessio
     uri = str(tmp_path / "shown")
     write_deltalake(uri, SHOWN.iloc[[0]])
     write_deltalake(uri, SHOWN.iloc[[1]], mode="append")
-    committed = [datetime.fromtimestamp(entry["timestamp"] / 1000, UTC) for entry in DeltaTable(uri).history()]
+    # The instant of a version is when its file of the log was modified.
+    first, second = (datetime(2024, 3, day, 2, 55, 16, tzinfo=UTC) for day in (1, 2))
+    for version, committed in enumerate((first, second)):
+        file = tmp_path / "shown" / "_delta_log" / f"{version:020}.json"
+        os.utime(file, (committed.timestamp(), committed.timestamp()))
     declared: dict[str, Any] = {"path": "shown", "format": "delta"}
     assert read(spark, tmp_path, **declared, version=0) == EXPECTED[:1]
     assert read(spark, tmp_path, **declared, version=1) == EXPECTED
-    assert read(spark, tmp_path, **declared, as_of=max(committed)) == EXPECTED
+    assert read(spark, tmp_path, **declared, as_of=second - timedelta(hours=1)) == EXPECTED[:1]
+    assert read(spark, tmp_path, **declared, as_of=second) == EXPECTED
     with pytest.raises(LatticeError, match="no such version"):
-        read(spark, tmp_path, **declared, as_of=min(committed) - timedelta(days=1))
+        read(spark, tmp_path, **declared, as_of=first - timedelta(days=1))
     with pytest.raises(LatticeError, match="no such version"):
         read(spark, tmp_path, **declared, version=7)
 
