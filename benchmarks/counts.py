@@ -17,6 +17,7 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
+from benchmarks.quality_result import Machine
 from pipelines.ingestion import all_feedback, all_impressions
 from pipelines.labels import immediate_label, outcomes, windowed_label
 from pipelines.session import spark_session
@@ -211,7 +212,8 @@ def main(
     print("\n".join(lines))
     print(found)
     if out is not None:
-        text = "\n".join(["# Counts of the full data", "", f"`python -m benchmarks.counts`: {found}.", "", *lines, ""])
+        told = f"`python -m benchmarks.counts`: {found}."
+        text = "\n".join(["# Counts of the full data", "", told, "", *lines, "", str(Machine.here()), ""])
         out.write_text(text, encoding="utf-8")
     sys.exit(0 if found.ours == found.theirs else 1)
 

@@ -181,16 +181,6 @@ def _timeline(impressions: DataFrame, feedback: DataFrame, objective: Objective,
     return met.drop("_near").unionByName(answers, allowMissingColumns=True)
 
 
-def _every(impressions: DataFrame, feedback: DataFrame, objective: Objective) -> DataFrame:
-    # Descending, so that 'after t' is an unbounded-preceding frame, which Spark advances incrementally.
-    after = Window.partitionBy("_key").orderBy(F.col("_at").desc()).rangeBetween(Window.unboundedPreceding, -1)
-    apart = ["domain"] if "domain" in feedback.columns else []
-    rows = _timeline(impressions, feedback, objective, *apart, "user_id", "item_id").select(
-        "_shown", F.min("arrival").over(after).alias("arrival")
-    )
-    return _credited(rows)
-
-
 def _last_only(impressions: DataFrame, feedback: DataFrame, objective: Objective) -> DataFrame:
     """Feedback credits the last impression before it, in its domain; impressions of one instant share the credit."""
     domains = impressions.select("domain").distinct()
