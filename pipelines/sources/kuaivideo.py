@@ -10,7 +10,6 @@ The publishers changed the timestamps so that only their order means something: 
 first row whose list holds j items, so that a sequence feature of 100 events is exactly that list, newest first.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -132,17 +131,12 @@ def _between(items: str, start: str, end: str) -> Column:
 def _visual(spark: SparkSession, folder: Path) -> DataFrame:
     """What the thumbnails look like: ``visual_0`` to ``visual_63`` of each item."""
     path = folder / _VISUAL
-    if find_spec("h5py") is None:
-        raise LatticeError(
-            "attributes.visual", f"The file {path} is read by h5py, which is not installed.",
-            "Install it (pip install h5py), or leave these attributes and their features out.",
-        )  # fmt: skip
-    import h5py
+    import h5py  # only for this table
 
     try:
         with h5py.File(path) as file:
             keys, values = file["key"][:], file["value"][:]
-    except OSError as error:
+    except (OSError, KeyError) as error:
         raise LatticeError(str(path), f"It cannot be read: {error}.", "Fetch the file again.") from error
     table = pd.DataFrame(values.astype("float64"), columns=[f"visual_{n}" for n in range(values.shape[1])])
     table.insert(0, "item_id", keys.astype(str))

@@ -3,6 +3,7 @@
 import random
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -119,7 +120,6 @@ def test_what_the_files_are_not(spark: SparkSession, tmp_path: Path) -> None:
 
 
 def test_what_thumbnails_look_like(spark: SparkSession, tmp_path: Path) -> None:
-    h5py = pytest.importorskip("h5py")
     write_sample(tmp_path)
     values = np.random.default_rng(1).normal(size=(500, 64)).astype(np.float32)
     with h5py.File(tmp_path / "item_visual_emb_dim64.h5", "w") as file:
@@ -131,3 +131,7 @@ def test_what_thumbnails_look_like(spark: SparkSession, tmp_path: Path) -> None:
     found = tables.attributes["visual"].toPandas().astype({"item_id": int}).set_index("item_id").sort_index()
     assert (found["visual_0"].to_numpy() == values[:, 0].astype(float)).all()
     assert (found["visual_63"].to_numpy() == values[:, 63].astype(float)).all()
+    with h5py.File(tmp_path / "item_visual_emb_dim64.h5", "w") as file:
+        file.create_dataset("key", data=list(range(500)))
+    with pytest.raises(LatticeError, match="item_visual_emb"):
+        read_source(spark, ModelSpace.model_validate(declared), Path())
