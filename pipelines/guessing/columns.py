@@ -147,7 +147,7 @@ def _all(texts: pa.Array, pattern: str) -> bool:
 def _timed(numbers: Column) -> Column:
     """The column with the unit that its numbers seem to count since 1970, if its name says that it is a time.
 
-    Whole seconds in Parquet and Delta are times to the source; in CSV, or in another unit, they are only numbers.
+    The source takes whole seconds, milliseconds and microseconds as times; of those in text, seconds from 1973 on.
     """
     if not says(numbers.name, TIME) or numbers.distinct == 0:
         return numbers

@@ -38,7 +38,8 @@ def domains_of(
         if log.name in keyed:
             label = keyed[log.name]
             asked = "question: this table has no key of its own; the command below writes it again with one."
-            file = replace(file, path=label.impressions_path, format=label.ending, notes=(asked, *_but(file.notes)))
+            said = (asked, *_but(file.notes))
+            file = replace(file, path=label.impressions_path, format=label.ending, separator=",", notes=said)
         notes = [f"guessed: these are impressions, because {why}."]
         notes += [f"left out: {', '.join(out)}."] if out else []
         if answers:

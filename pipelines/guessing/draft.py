@@ -17,6 +17,8 @@ class File:
     path: str
     format: str
     columns: dict[str, str]
+    separator: str = ","
+    epoch: str = "s"
     notes: Notes = ()
 
 

@@ -12,6 +12,9 @@ from pipelines.guessing.roles import Answer, Facts
 from pipelines.guessing.tables import Log, Table
 
 ISO = "2024-05-01T12:30:00Z"
+_EPOCHS = {"seconds": "s", "milliseconds": "ms", "microseconds": "us"}
+_DIGITS = 10**8
+"""Of seconds: fewer in text are no time to the source."""
 
 
 def listed(names: list[str]) -> str:
@@ -70,6 +73,11 @@ def relative(path: Path, folder: Path) -> str:
     return (whole.relative_to(start) if whole.is_relative_to(start) else whole).as_posix()
 
 
+def epoch(time: Column | None) -> str:
+    """The unit in which the source is to count a time that is a number."""
+    return "s" if time is None else _EPOCHS.get(time.unit, "s")
+
+
 def _file(table: Table, columns: dict[str, str], notes: list[str], folder: Path) -> File:
     if not table.sample.whole:
         notes.insert(0, f"guessed: from {table.sample.extent}.")
@@ -77,6 +85,8 @@ def _file(table: Table, columns: dict[str, str], notes: list[str], folder: Path)
         path=relative(table.sample.path, folder),
         format=table.sample.format,
         columns={ours: theirs for ours, theirs in columns.items() if ours != theirs},
+        separator=table.sample.separator,
+        epoch=epoch(table.time),
         notes=tuple(notes),
     )
 
@@ -112,15 +122,15 @@ def _time_notes(time: Column, kind: str) -> list[str]:
     name = listed([time.name])
     if time.values.null_count:
         notes.append(f"warning: {int(time.values.null_count):,} rows have no {name}; leave such rows out.")
-    if time.unit in ("milliseconds", "microseconds", "nanoseconds"):
-        notes.append(f"warning: {name} counts {time.unit} since 1970; write whole seconds, or times such as {ISO}.")
-    elif time.unit and kind == "csv":
+    if time.unit == "nanoseconds":
+        notes.append(f"warning: {name} counts {time.unit} since 1970; write microseconds, or times such as {ISO}.")
+    elif time.unit and kind == "csv" and time.range[0].timestamp() < _DIGITS:
         notes.append(
-            f"warning: {name} counts seconds since 1970, which are taken from Parquet and Delta but not from CSV; "
-            f"write times such as {ISO}."
+            f"warning: {name} counts {time.unit} from some day 0, which are taken from Parquet, Delta and JSON but not "
+            f"from CSV; write times such as {ISO}."
         )
     elif time.unit:
-        notes.append(f"guessed: {name} counts seconds since 1970: its first is {time.range[0]:%Y-%m-%d %H:%M} UTC.")
+        notes.append(f"guessed: {name} counts {time.unit} since 1970: its first is {time.range[0]:%Y-%m-%d %H:%M} UTC.")
     return notes
 
 

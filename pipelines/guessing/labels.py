@@ -54,7 +54,11 @@ class Label:
         if self.log.sample.format == "delta":
             reads = f"from deltalake import DeltaTable; t = pd.read_parquet(DeltaTable({text(path)}).file_uris())"
         elif self.ending == "csv":
-            reads = f"t = pd.read_csv({text(path)}, dtype=str, keep_default_na=False)"
+            apart = self.log.sample.separator
+            sep = "" if apart == "," else f", sep={text(apart)}"
+            reads = f"t = pd.read_csv({text(path)}, dtype=str, keep_default_na=False{sep})"
+        elif self.log.sample.format == "json":
+            reads = f"t = pd.read_json({text(path)}, lines=True, dtype=False, convert_dates=False)"
         else:
             reads = f"t = pd.read_parquet({text(path)})"
         writes = "to_csv({}, index=False)" if self.ending == "csv" else 'to_parquet({}, coerce_timestamps="us")'

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.guessing.delays import ENOUGH, proposed
 from pipelines.guessing.draft import File, Objective
-from pipelines.guessing.entries import feedback_file, listed, relative
+from pipelines.guessing.entries import epoch, feedback_file, listed, relative
 from pipelines.guessing.labels import Label
 from pipelines.guessing.names import plain, singular
 from pipelines.guessing.roles import Answer
@@ -72,6 +72,7 @@ def from_label(label: Label, domain: str, folder: Path) -> Objective:
             path=label.feedback_path,
             format=label.ending,
             columns={ours: theirs for ours, theirs in columns.items() if ours != theirs},
+            epoch=epoch(log.time),
         ),
         notes=tuple(notes),
         windows_notes=("guessed: no windows, because the answer stands in the impression's row.",),

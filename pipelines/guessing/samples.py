@@ -1,17 +1,15 @@
-"""A bounded part of each table that a user names: of CSV both ends, of Parquet and Delta rows from all over."""
+"""A bounded part of each table that a user names: of text both ends, of Parquet and Delta rows from all over."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 
-from pipelines.guessing import csv_rows, parquet_rows
+from pipelines.guessing import csv_rows, json_rows, parquet_rows
 from pipelines.guessing.names import plain
 from schemas.errors import LatticeError
-
-Format = Literal["csv", "parquet", "delta"]
+from schemas.space import TableFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,17 +18,19 @@ class Sample:
 
     name: str
     path: Path
-    format: Format
+    format: TableFormat
     rows: pa.Table
     whole: bool
     nanoseconds: frozenset[str] = frozenset()
     """Parquet columns of a type that Spark cannot read."""
+    separator: str = ","
+    """Of CSV: what stands between two fields."""
 
     @property
     def extent(self) -> str:
         if self.whole:
             return f"all its {self.rows.num_rows:,} rows"
-        where = "its beginning and end" if self.format == "csv" else "all over it"
+        where = "its beginning and end" if self.format in ("csv", "json") else "all over it"
         return f"{self.rows.num_rows:,} rows from {where}"
 
 
@@ -58,10 +58,12 @@ def read_sample(name: str, path: Path) -> Sample:
     if not path.exists():
         raise LatticeError(str(path), "There is no such file or folder.", "Give the path of a table that is here.")
     kind = _format(path)
-    nanoseconds: frozenset[str] = frozenset()
+    nanoseconds, separator = frozenset[str](), ","
     try:
         if kind == "csv":
-            rows, whole = csv_rows.read_csv(path)
+            rows, whole, separator = csv_rows.read_csv(path)
+        elif kind == "json":
+            rows, whole = json_rows.read_json(path)
         else:
             dataset = parquet_rows.open_parquet(path, delta=kind == "delta")
             rows, whole = parquet_rows.read_parquet(dataset)
@@ -73,10 +75,12 @@ def read_sample(name: str, path: Path) -> Sample:
         ) from error
     if rows.num_rows == 0:
         raise LatticeError(str(path), "The table is empty.", "Give a table with at least one row.")
-    return Sample(name=name, path=path, format=kind, rows=rows, whole=whole, nanoseconds=nanoseconds)
+    return Sample(
+        name=name, path=path, format=kind, rows=rows, whole=whole, nanoseconds=nanoseconds, separator=separator
+    )
 
 
-def _format(path: Path) -> Format:
+def _format(path: Path) -> TableFormat:
     if (path / "_delta_log").is_dir():
         return "delta"
     inside = (file for file in path.rglob("*") if not file.name.startswith((".", "_"))) if path.is_dir() else (path,)
@@ -85,8 +89,11 @@ def _format(path: Path) -> Format:
             return "parquet"
         if file.name.endswith(csv_rows.ENDINGS):
             return "csv"
+        if file.name.endswith(json_rows.ENDINGS):
+            return "json"
     raise LatticeError(
         str(path),
         "It is not a table that can be read.",
-        "Give CSV (.csv, .csv.gz) or Parquet (.parquet), a file or a folder of files, or a folder of a Delta table.",
+        "Give CSV (.csv, .tsv), JSON lines (.json, .jsonl, .ndjson), each perhaps with .gz, or Parquet (.parquet), a "
+        "file or a folder of files, or a folder of a Delta table.",
     )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner, Result
@@ -70,10 +71,15 @@ def test_tables_that_do_not_say_enough(tmp_path: Path, text: str) -> None:
     assert str(tmp_path / "log.csv") in error.place
 
 
-def test_what_it_writes_is_ingested_unedited(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [("views.csv", "orders.csv"), ("views.jsonl", "orders.tsv")])
+def test_what_it_writes_is_ingested_unedited(spark: SparkSession, tmp_path: Path, names: tuple[str, str]) -> None:
     shop(tmp_path)
+    views = pd.read_csv(tmp_path / "views.csv", parse_dates=["seen"])
+    views = views.rename(columns={"seen": "seen_at"})  # a number is a time if its name says so
+    views.to_json(tmp_path / "views.jsonl", orient="records", lines=True, date_format="epoch", date_unit="ms")
+    pd.read_csv(tmp_path / "orders.csv").to_csv(tmp_path / "orders.tsv", index=False, sep="\t")
     out, warehouse = tmp_path / "shop.yaml", tmp_path / "warehouse"
-    assert init(tmp_path / "views.csv", tmp_path / "orders.csv", "--out", out).exit_code == 0
+    assert init(*(tmp_path / name for name in names), "--out", out).exit_code == 0
     ingested = RUNNER.invoke(application("ingest"), ["ingest", "--space", str(out), "--warehouse", str(warehouse)])
     assert ingested.exception is None
     counts = {}

@@ -11,7 +11,7 @@ from deltalake import write_deltalake
 
 from schemas.space import ModelSpace
 from schemas.space_file import load_space
-from tests.pipelines.guessing.made import app_log, guess, shop, stars
+from tests.pipelines.guessing.made import START, app_log, guess, shop, stars
 from tests.spaces.video import write_video
 
 VIDEO = ("feed.csv", "search", "clicks", "subscriptions.csv", "plays.parquet", "viewers.csv", "clips.csv")
@@ -191,10 +191,55 @@ def test_names_without_a_hint_are_told_apart_by_their_values(tmp_path: Path) -> 
     assert list(space.objectives) == ["second"]
 
 
-@pytest.mark.parametrize(("scale", "unit"), [(1, "seconds"), (1000, "milliseconds")])
-def test_numbers_that_the_source_does_not_take_as_times_are_warned_of(tmp_path: Path, scale: int, unit: str) -> None:
+@pytest.mark.parametrize(
+    ("scale", "epoch", "said"),
+    [
+        (1, "s", "guessed: timestamp counts seconds since 1970: its first is 2024-05-01 00:00 UTC."),
+        (1_000, "ms", "guessed: timestamp counts milliseconds since 1970: its first is 2024-05-01 00:00 UTC."),
+        (1_000_000, "us", "guessed: timestamp counts microseconds since 1970: its first is 2024-05-01 00:00 UTC."),
+    ],
+)
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_numbers_that_are_times_say_in_which_unit(tmp_path: Path, form: str, scale: int, epoch: str, said: str) -> None:
     stars(tmp_path)
     rows = pd.read_parquet(tmp_path / "ratings.parquet")
-    rows.assign(timestamp=rows["timestamp"] * scale).to_csv(tmp_path / "ratings.csv", index=False)
+    rows = rows.assign(timestamp=rows["timestamp"] * scale)
+    rows.to_csv(tmp_path / "ratings.csv", index=False)
+    rows.to_parquet(tmp_path / "ratings.parquet", index=False)
+    space, text = guess(tmp_path, f"ratings.{form}")
+    assert said in " ".join(line.strip(" #") for line in text.splitlines())
+    shown = space.domains["ratings"].impressions
+    assert shown is not None
+    assert shown.epoch == epoch
+    assert {objective.feedback.epoch for objective in space.objectives.values() if objective.feedback} == {epoch}
+
+
+def test_times_that_the_source_cannot_take_are_warned_of(tmp_path: Path) -> None:
+    stars(tmp_path)
+    rows = pd.read_parquet(tmp_path / "ratings.parquet")
+    rows.assign(timestamp=rows["timestamp"] * 10**9).to_parquet(tmp_path / "ratings.parquet", index=False)
+    _, text = guess(tmp_path, "ratings.parquet")
+    assert "warning: timestamp counts nanoseconds since 1970" in text
+
+
+def test_text_that_counts_from_some_day_is_warned_of(tmp_path: Path) -> None:
+    stars(tmp_path)
+    rows = pd.read_parquet(tmp_path / "ratings.parquet")
+    rows = rows.assign(timestamp=rows["timestamp"] - int(START.timestamp()))
+    rows.to_csv(tmp_path / "ratings.csv", index=False)
     _, text = guess(tmp_path, "ratings.csv")
-    assert f"warning: timestamp counts {unit} since 1970" in text
+    assert "warning: timestamp counts seconds from some day 0" in text
+
+
+def test_tables_of_json_lines_and_of_tabs(tmp_path: Path) -> None:
+    shop(tmp_path)
+    pd.read_csv(tmp_path / "views.csv").to_json(tmp_path / "views.jsonl", orient="records", lines=True)
+    pd.read_csv(tmp_path / "orders.csv").to_csv(tmp_path / "orders.tsv", index=False, sep="\t")
+    space, _ = guess(tmp_path, "views.jsonl", "orders.tsv")
+    shown, answered = space.domains["views"].impressions, space.objectives["order"].feedback
+    assert shown is not None and answered is not None
+    assert (shown.path, shown.format) == ("views.jsonl", "json")
+    assert (answered.path, answered.format, answered.separator) == ("orders.tsv", "csv", "\t")
+    plain, _ = guess(tmp_path, "views.csv", "orders.csv")
+    assert space.objectives["order"].windows == plain.objectives["order"].windows
+    assert space.features == plain.features

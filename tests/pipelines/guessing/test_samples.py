@@ -1,5 +1,6 @@
 """What is read of a table: all of a small one, both ends of a large CSV, rows from all over large Parquet."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.guessing import csv_rows, parquet_rows
+from pipelines.guessing import csv_rows, json_rows, parquet_rows
 from pipelines.guessing.samples import read_sample, read_samples
 from schemas.errors import LatticeError
 
@@ -74,6 +75,33 @@ def test_a_gzipped_csv_and_a_folder_of_csv(tmp_path: Path) -> None:
     assert found.rows["row"].to_pylist() == ["0", "1", "2"]
 
 
+def test_json_lines_are_read_as_spark_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log.jsonl"
+    rows = [
+        {"row": row, "kind": row if row % 2 else "even", **({"late": row / 2} if row > 3 else {})} for row in range(90)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read_sample("log", path)
+    assert (found.format, found.whole, found.extent) == ("json", True, "all its 90 rows")
+    assert found.rows["row"].to_pylist() == [*range(90)]
+    assert found.rows["kind"].to_pylist()[:3] == ["even", "1", "even"]
+    assert found.rows["late"].to_pylist()[:6] == [None, None, None, None, 2.0, 2.5]
+    monkeypatch.setattr(json_rows, "HEAD", 400)
+    monkeypatch.setattr(json_rows, "TAIL", 200)
+    ends = read_sample("log", path)
+    read = ends.rows["row"].to_pylist()
+    assert not ends.whole and 10 < len(read) == len(set(read)) < 40
+    assert read[0] == 0 and read[-1] == 89
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_what_stands_between_two_fields(tmp_path: Path, separator: str) -> None:
+    pd.DataFrame({"a": [1, 2], "b,c": ["x", "y"], "d": [3, 4]}).to_csv(tmp_path / "log.csv", index=False, sep=separator)
+    found = read_sample("log", tmp_path / "log.csv")
+    assert found.separator == separator
+    assert found.rows.to_pydict() == {"a": ["1", "2"], "b,c": ["x", "y"], "d": ["3", "4"]}
+
+
 def test_columns_in_nanoseconds_are_found(tmp_path: Path) -> None:
     times = pd.DataFrame({"at": pd.to_datetime(["2024-05-01"])})
     times.to_parquet(tmp_path / "new.parquet")
@@ -89,7 +117,9 @@ MISTAKES = {
     "header.csv": (b"a,b\n", "empty"),
     "ragged.csv": (b"a,b\n1,2\n1,2,3\n", "cannot be read as csv"),
     "latin.csv": ("a,b\n1,ü\n".encode("latin-1"), "cannot be read as csv"),
-    "semicolons.csv": (b"a;b\n1;2\n", "no commas"),
+    "array.json": (b'[\n{"a": 1},\n{"a": 2}\n]\n', "a line is not a whole JSON object: '['"),
+    "cut.jsonl": (b'{"a": 1}\n{"a": ', "a line is not a whole JSON object"),
+    "empty.ndjson": (b"\n", "empty"),
     "twice.csv": (b"a,a\n1,2\n", "Two columns are called 'a'"),
     "cut.parquet": (b"PAR1 and nothing more", "cannot be read as parquet"),
     "table.xlsx": (b"PK", "not a table"),
