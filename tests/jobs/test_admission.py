@@ -34,8 +34,21 @@ def change(folder: Path, name: str, bad: Callable[[pd.DataFrame], pd.DataFrame])
         changed.to_parquet(path, index=False, coerce_timestamps="us")
 
 
+RULES = """
+quality:
+  quarantine: 0.05
+  columns:
+    domains.feed.position: {min: 0, max: 500}
+    domains.feed.device: {nulls: 0.5}
+    events.plays.seconds: {max: 1000000}
+  lacking: {clip: 0}
+"""
+
+
 def spoil(folder: Path) -> None:
     change(folder, "feed.csv", lambda rows: rows.iloc[:2])
+    change(folder, "feed.csv", lambda rows: rows.iloc[5:6].assign(id="feed-far", position=501))
+    change(folder, "plays.parquet", lambda rows: rows.iloc[9:10].assign(seconds=1e6 + 1))
     change(folder, "subscriptions.csv", lambda rows: rows.iloc[:3].assign(viewer=float("nan")))
     change(folder, "plays.parquet", lambda rows: rows.iloc[:1].assign(clip=float("nan")))
     change(folder, "clips.csv", lambda rows: rows.iloc[:1])
@@ -57,12 +70,13 @@ def content(spark: SparkSession, target: Target) -> dict[str, pd.DataFrame]:
     return found
 
 
-APART = {("attributes_clip",): 1, ("events_plays",): 1, ("feedback",): 3, ("impressions",): 2}
+APART = {("attributes_clip",): 1, ("events_plays",): 2, ("feedback",): 3, ("impressions",): 3}
 
 
 def test_the_rows_that_are_kept_are_those_of_a_build_without_the_bad_ones(spark: SparkSession, tmp_path: Path) -> None:
     clean, spoilt = write(tmp_path / "clean", 0.0), write(tmp_path / "spoilt", 0.05)
     spoil(spoilt.parent)
+    spoilt.write_text(spoilt.read_text(encoding="utf-8").partition("\nquality:")[0] + RULES, encoding="utf-8")
     wanted = content(spark, build(clean, tmp_path / "one"))
     target = build(spoilt, tmp_path / "two")
     found = content(spark, target)
@@ -79,6 +93,7 @@ def test_a_run_that_was_killed_leaves_nothing_twice(
 ) -> None:
     space = write(tmp_path / "spoilt", 0.05)
     spoil(space.parent)
+    space.write_text(space.read_text(encoding="utf-8").partition("\nquality:")[0] + RULES, encoding="utf-8")
 
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -91,9 +106,10 @@ def test_a_run_that_was_killed_leaves_nothing_twice(
     # Mended, nothing of it is left.
     for name in ("feed", "subscriptions", "clips"):
         rows = pd.read_csv(space.parent / f"{name}.csv").drop_duplicates().dropna()
+        rows = rows[rows["id"] != "feed-far"] if name == "feed" else rows
         rows.to_csv(space.parent / f"{name}.csv", index=False)
     build(space, tmp_path / "warehouse")
-    assert value_counts(target.quarantine, "table") == {("events_plays",): 1}
+    assert value_counts(target.quarantine, "table") == {("events_plays",): 2}
 
 
 def test_too_many_bad_rows_are_refused_and_none_kept_apart(spark: SparkSession, tmp_path: Path) -> None:
@@ -108,3 +124,24 @@ def test_too_many_bad_rows_are_refused_and_none_kept_apart(spark: SparkSession, 
     target = Target.parse(str(space), str(tmp_path / "warehouse"), "all")
     assert published(target.space_table("impressions")) is None
     assert value_counts(target.quarantine, "table") == {}
+
+
+@pytest.mark.parametrize(
+    ("rules", "says"),
+    [
+        ("columns: {domains.feed.device: {nulls: 0.1}}", r"(?s)table 'impressions'.*device"),
+        ("lacking: {clip: 0.01}", r"(?s)item_id is not in attributes_clip in \d+ of 1,34\d rows"),
+    ],
+)
+def test_what_a_space_file_expects_of_whole_batches_stops_a_build(
+    spark: SparkSession, tmp_path: Path, rules: str, says: str
+) -> None:
+    space = write(tmp_path / "spoilt", 0.5)
+    space.write_text(space.read_text(encoding="utf-8").replace("{quarantine: 0.5}", f"{{{rules}}}"), encoding="utf-8")
+    feed, clips = pd.read_csv(space.parent / "feed.csv"), pd.read_csv(space.parent / "clips.csv")
+    feed.assign(device=feed["device"].where(feed.index % 4 > 0)).to_csv(space.parent / "feed.csv", index=False)
+    clips.iloc[:-20].to_csv(space.parent / "clips.csv", index=False)
+    with pytest.raises(LatticeError, match=says):
+        build(space, tmp_path / "warehouse")
+    target = Target.parse(str(space), str(tmp_path / "warehouse"), "all")
+    assert published(target.space_table("impressions")) is None

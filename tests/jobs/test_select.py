@@ -15,6 +15,7 @@ from jobs import options
 from jobs.build import STAGES
 from jobs.cli import application
 from jobs.evaluate import evaluate_model
+from jobs.forget import forget_users
 from jobs.model_config import ModelConfig
 from jobs.models import current_manifest, live_manifests
 from jobs.nightly import run_night
@@ -45,7 +46,8 @@ TASKS = [f"{domain}/{objective}" for domain in ("feed", "search") for objective 
 def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = write_video(tmp_path_factory.mktemp("video"), seed=5, users=12, shown_a_day=2)
     declared = path.read_text(encoding="utf-8")
-    sampled = declared.replace("    windows: [90m, 2d]\n\n", "    windows: [90m, 2d]\n    pool: 0.3\n\n")
+    another = "  searching:\n    portfolios: [search/click]\n"
+    sampled = declared.replace("    windows: [90m, 2d]\n\n", f"    windows: [90m, 2d]\n    pool: 0.3\n{another}\n")
     assert sampled != declared
     path.write_text(sampled, encoding="utf-8")
     return path
@@ -283,3 +285,30 @@ def test_a_selection_says_when_it_was_made(built: Target) -> None:
     assert found is not None
     assert timedelta(0) <= datetime.now(UTC) - found.made_at < timedelta(hours=2)
     assert (found.run_id, found.model, found.data_version, found.target, found.z) == ("run", "a_model", 3, 6, 2.0)
+
+
+def test_a_forgotten_user_leaves_the_pool_what_is_remembered_and_every_group(
+    spark: SparkSession, built: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LATTICE_PRIVACY_KEY", "k" * 40)
+    searching = Target.parse(str(built.folder / "video.yaml"), built.warehouse, "searching")
+    run_stages(searching, STAGES[:2])
+    places = [(built, "pool"), (built, "unified"), (searching, "unified")]
+    before = [_content(spark, target, name) for target, name in places]
+    remembered = [Path(built.group_table(name)) for name in ("past", "past_pool", "samples")]
+    assert all(folder.is_dir() for folder in remembered[:2])
+    # As a night leaves it before the test range has begun.
+    remembered[2].mkdir(exist_ok=True)
+    (remembered[2] / "training-20240405T000000.arrow").write_bytes(b"rows of this user, too")
+    gone = sorted(set(before[0]["user_id"]) & set(before[2]["user_id"]))[0]
+    record = forget_users(_parse(built), [gone], at_once=True)
+    assert record is not None
+    taken = {table.table: table.rows for table in record.tables}
+    for (target, name), was in zip(places, before, strict=True):
+        held = was["user_id"] == gone
+        assert held.sum() == taken[f"{target.group}/{name}"] > 0
+        kept = was[~held].reset_index(drop=True)
+        pd.testing.assert_frame_equal(_content(spark, target, name), kept, obj=f"{target.group}/{name}")
+        for file in Path(target.group_table(name)).rglob("*.parquet"):
+            assert gone not in set(pd.read_parquet(file).get("user_id", [])), file
+    assert not any(folder.exists() for folder in remembered)
