@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import reduce
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -78,10 +78,29 @@ def _of_properties(uri: str, properties: Mapping[str, str]) -> Published:
         uri=uri,
         version=version,
         fingerprint=properties[_FINGERPRINT],
-        rows=DeltaTable(uri, version=version).count(),
+        rows=_at(uri, version).count(),
         through=through and datetime.fromisoformat(through),
         **details,
     )
+
+
+def _at(uri: str, version: int) -> DeltaTable:
+    """A version of a table, to be read: it never changes, so that its log is read once.
+
+    A table that was deleted and made anew has other files of the log.
+    """
+    if not is_local(uri):
+        return DeltaTable(uri, version=version)
+    try:
+        commit = Path(_path(uri), "_delta_log", f"{version:020}.json").stat()
+    except FileNotFoundError:
+        return DeltaTable(uri, version=version)
+    return _opened(uri, version, (commit.st_ino, commit.st_mtime_ns))
+
+
+@lru_cache(maxsize=256)
+def _opened(uri: str, version: int, _commit: tuple[int, int]) -> DeltaTable:
+    return DeltaTable(uri, version=version)
 
 
 def published_at(uri: str, version: int) -> Published:
@@ -91,7 +110,7 @@ def published_at(uri: str, version: int) -> Published:
         LatticeError: the table does not remember it.
     """
     try:
-        properties = DeltaTable(uri, version=version + 1).metadata().configuration
+        properties = _at(uri, version + 1).metadata().configuration
     except DeltaError as error:
         remedy = "Give a later one, or build anew."
         raise LatticeError(uri, f"Version {version} is no longer in the table's log.", remedy) from error
@@ -148,7 +167,7 @@ def read_files(spark: SparkSession, table: Published, but: Collection[str] = ())
         return spark.createDataFrame([], schema)
     if not is_local(table.uri):
         # Named as the table is: another library may write the scheme of an object store in another way.
-        root = DeltaTable(table.uri, version=table.version).table_uri
+        root = _at(table.uri, table.version).table_uri
         wanted = [join_uri(table.uri, path[len(root) :].lstrip("/")) for path in wanted]
     return spark.read.schema(schema).parquet(*wanted)
 
@@ -160,7 +179,7 @@ def read_rows(table: Published, columns: list[str] | None = None, where: Filter 
         columns: which; None for all.
         where: (column, ``=``, value) each, all of which hold.
     """
-    rows: pa.Table = DeltaTable(table.uri, version=table.version).to_pyarrow_table(columns=columns, filters=where)
+    rows: pa.Table = _at(table.uri, table.version).to_pyarrow_table(columns=columns, filters=where)
     return rows
 
 
@@ -169,7 +188,7 @@ def holding(table: Published, column: str | None = None, spans: Sequence[Span] =
 
     By Delta's least and greatest values, as far as the table has them; ``column`` None: every file.
     """
-    version = DeltaTable(table.uri, version=table.version)
+    version = _at(table.uri, table.version)
     actions = pa.table(version.get_add_actions(flatten=True))
     least, most = f"min.{column}", f"max.{column}"
     if least in actions.column_names:
@@ -225,7 +244,7 @@ def _in_memory(
 
 def _dataset(table: Published, paths: Sequence[str]) -> ds.Dataset:
     """Some local files of a table."""
-    schema = pa.schema(DeltaTable(table.uri, version=table.version).schema().to_arrow())
+    schema = pa.schema(_at(table.uri, table.version).schema().to_arrow())
     form = ds.ParquetFileFormat(read_options=ds.ParquetReadOptions(coerce_int96_timestamp_unit="us"))
     if not paths:
         return ds.dataset(schema.empty_table())
@@ -238,7 +257,7 @@ def _path(uri: str) -> str:
 
 def _spark_schema(table: Published) -> StructType:
     """Delta notes it in Spark's own words."""
-    return StructType.fromJson(json.loads(DeltaTable(table.uri, version=table.version).schema().to_json()))
+    return StructType.fromJson(json.loads(_at(table.uri, table.version).schema().to_json()))
 
 
 def _within(span: Span, column: str) -> pc.Expression:
@@ -252,7 +271,7 @@ def _within(span: Span, column: str) -> pc.Expression:
 
 def among(table: Published, column: str, values: pa.Array) -> pa.Array:
     """Which of a few values a column of a published version has, without Spark; a row each."""
-    rows = DeltaTable(table.uri, version=table.version).to_pyarrow_dataset()
+    rows = _at(table.uri, table.version).to_pyarrow_dataset()
     return rows.to_table(columns=[column], filter=pc.field(column).isin(values)).column(column).combine_chunks()
 
 
@@ -269,7 +288,7 @@ def read_delta(
 
 def files(table: Published) -> list[str]:
     """The Parquet files of exactly that version (Petastorm must never read the folder, which holds removed ones)."""
-    return sorted(DeltaTable(table.uri, version=table.version).file_uris())
+    return sorted(_at(table.uri, table.version).file_uris())
 
 
 def delta_files(uri: str) -> list[str]:
@@ -287,7 +306,7 @@ def delta_files(uri: str) -> list[str]:
 def file_names(uri: str, version: int) -> set[str] | None:
     """The names of the Parquet files of a version; None if the table's log does not tell of it any more."""
     try:
-        return {path.rsplit("/", 1)[-1] for path in DeltaTable(uri, version=version).file_uris()}
+        return {path.rsplit("/", 1)[-1] for path in _at(uri, version).file_uris()}
     except DeltaError:
         return None
 
@@ -305,7 +324,7 @@ def leading(frame: DataFrame, *names: str) -> DataFrame:
 
 def byte_size(table: Published) -> int:
     """How many bytes the files of exactly that version hold."""
-    return sum(DeltaTable(table.uri, version=table.version).get_add_actions()["size_bytes"].to_pylist())
+    return sum(_at(table.uri, table.version).get_add_actions()["size_bytes"].to_pylist())
 
 
 def write(frame: DataFrame, uri: str, *, append: bool, note: str, options: Mapping[str, str] | None = None) -> int:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
 from jobs import options
+from jobs.backfill import backfill_features
 from jobs.build import STAGES
 from jobs.cli import application
 from jobs.evaluate import evaluate_model
@@ -236,15 +238,18 @@ def test_a_feature_that_the_space_lost_is_named(built: Target) -> None:
         lost.fingerprints["unify"]
 
 
-def test_nights_under_a_selection_give_what_a_build_gives(
-    spark: SparkSession, built: Target, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+@pytest.fixture(scope="module")
+def nights(built: Target, tmp_path_factory: pytest.TempPathFactory) -> Target:
     warehouse = tmp_path_factory.mktemp("nights")
     group = Path(built.group_table("")).relative_to(built.warehouse)
     shutil.copytree(built.group_table("selection"), warehouse / group / "selection")
-    nights = Target.parse(str(built.folder / "video.yaml"), str(warehouse), "all")
+    target = Target.parse(str(built.folder / "video.yaml"), str(warehouse), "all")
     for day in (LAST - timedelta(days=9), LAST):
-        run_night(nights, day)
+        run_night(target, day)
+    return target
+
+
+def test_nights_under_a_selection_give_what_a_build_gives(spark: SparkSession, built: Target, nights: Target) -> None:
     for name in ("unified", "pool", "training"):
         pd.testing.assert_frame_equal(_content(spark, nights, name), _content(spark, built, name), obj=name)
 
@@ -287,21 +292,46 @@ def test_a_selection_says_when_it_was_made(built: Target) -> None:
     assert (found.run_id, found.model, found.data_version, found.target, found.z) == ("run", "a_model", 3, 6, 2.0)
 
 
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_backfill_under_a_selection_goes_on_where_it_was_killed(
+    spark: SparkSession, built: Target, nights: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = yaml.safe_load((built.folder / "video.yaml").read_text(encoding="utf-8"))
+    space["features"]["sequence"]["plays"]["length"] = 3
+    changed = built.folder / "changed.yaml"
+    changed.write_text(yaml.safe_dump(space, sort_keys=False), encoding="utf-8")
+    grown, whole = (Target.parse(str(changed), target.warehouse, "all") for target in (nights, built))
+    before = _content(spark, nights, "training")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("jobs.backfill.publish_zipped", _killed)
+        backfill_features(grown, ["plays"])
+    pd.testing.assert_frame_equal(_content(spark, nights, "training"), before)
+    assert {made.name for made in backfill_features(grown, ["plays"])} == {"zipped", "evaluation", "training"}
+    run_stages(whole, STAGES)
+    for name in ("unified", "pool", "evaluation", "training"):
+        pd.testing.assert_frame_equal(_content(spark, grown, name), _content(spark, whole, name), obj=name)
+    assert (_content(spark, grown, "training")["plays_length"] <= 3).all() and (before["plays_length"] > 3).any()
+    assert backfill_features(grown, ["plays"]) == []
+
+
 def test_a_forgotten_user_leaves_the_pool_what_is_remembered_and_every_group(
-    spark: SparkSession, built: Target, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, nights: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LATTICE_PRIVACY_KEY", "k" * 40)
-    searching = Target.parse(str(built.folder / "video.yaml"), built.warehouse, "searching")
+    searching = Target.parse(str(nights.folder / "video.yaml"), nights.warehouse, "searching")
     run_stages(searching, STAGES[:2])
-    places = [(built, "pool"), (built, "unified"), (searching, "unified")]
+    places = [(nights, "pool"), (nights, "unified"), (searching, "unified")]
     before = [_content(spark, target, name) for target, name in places]
-    remembered = [Path(built.group_table(name)) for name in ("past", "past_pool", "samples")]
+    remembered = [Path(nights.group_table(name)) for name in ("past", "past_pool", "samples")]
     assert all(folder.is_dir() for folder in remembered[:2])
     # As a night leaves it before the test range has begun.
     remembered[2].mkdir(exist_ok=True)
     (remembered[2] / "training-20240405T000000.arrow").write_bytes(b"rows of this user, too")
     gone = sorted(set(before[0]["user_id"]) & set(before[2]["user_id"]))[0]
-    record = forget_users(_parse(built), [gone], at_once=True)
+    record = forget_users(nights, [gone], at_once=True)
     assert record is not None
     taken = {table.table: table.rows for table in record.tables}
     for (target, name), was in zip(places, before, strict=True):
