@@ -63,6 +63,7 @@ def select_features(
             seed=wishes.seed,
             z=wishes.z,
             criteria=wishes.criteria,
+            options=wishes.described,
             run_id=found.run_id,
             model=found.model,
             importance_version=table.version,

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich import box
@@ -15,6 +16,7 @@ from jobs.selecting import Selected, select_again, select_features, write_select
 from jobs.target import Target
 from pipelines.deciding import CRITERIA, Wishes
 from pipelines.selections import difference, find_selection
+from schemas.duration import parse_duration
 from schemas.errors import LatticeError
 
 console = Console(stderr=True)
@@ -37,6 +39,28 @@ def select(
     must_not: Annotated[
         list[str] | None, typer.Option("--must-not", help="A feature not to choose. May be repeated.")
     ] = None,
+    together: Annotated[
+        list[str] | None, typer.Option("--together", help="Features to choose all or none: A,B,C. May be repeated.")
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--limit",
+            metavar="CRITERION=VALUE",
+            help="The most that all chosen features cost together, the least coverage or longest delay of each: "
+            "cost.compute=100, coverage=0.05, freshness=1d. May be repeated.",
+        ),
+    ] = None,
+    fill: Annotated[
+        Literal["random", "importance"],
+        typer.Option("--fill", help="Of the frontier that does not fit: draw, or take the most important."),
+    ] = "random",
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--weight", metavar="DOMAIN/OBJECTIVE=VALUE", help="What a portfolio counts for that. May be repeated."
+        ),
+    ] = None,
     start: Annotated[
         datetime | None,
         typer.Option("--from", formats=["%Y-%m-%d"], help="The day (UTC) from which builds follow it. Default: today."),
@@ -56,6 +80,8 @@ def select(
       lattice select --target 30
 
       lattice select --target 30 --criterion cost.compute --must hour --must-not household --from 2024-06-01
+
+      lattice select --target 30 --limit cost.storage=500 --fill importance --weight coupon/redeem=3
 
       lattice select --diff 1 2
 
@@ -79,6 +105,10 @@ def select(
         criteria=tuple(criterion or ()),
         must=tuple(must or ()),
         must_not=tuple(must_not or ()),
+        together=tuple(tuple(part.strip() for part in names.split(",")) for names in together or ()),
+        limits=tuple(_number("--limit", text) for text in limit or ()),
+        fill=fill,
+        weights=tuple(_number("--weight", text) for text in weight or ()),
     )
     made = select_features(target, wishes, start, run, unpin)
     for warning in made.choice.selection.warnings:
@@ -89,6 +119,21 @@ def select(
         print(json.dumps(result, indent=2))
     else:
         _show(result)
+
+
+def _number(option: str, text: str) -> tuple[str, float]:
+    """NAME=VALUE; a duration, such as 1d, in seconds."""
+    name, _, value = text.partition("=")
+    with suppress(ValueError):
+        return name, parse_duration(value).total_seconds()
+    try:
+        number = float(value)
+        if number >= 0:
+            return name, number
+    except ValueError:
+        pass
+    example = "cost.compute=100 or freshness=1d" if option == "--limit" else "feed/click=2"
+    raise LatticeError(f"{option} {text}", "It has no number of 0 or more behind the =.", f"Give {example}, say.")
 
 
 def _result(made: Selected, page: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Shapes: F candidate features, N tasks, R resamples.
 import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +14,16 @@ from numpy.typing import NDArray
 from pipelines.frontiers import Floats, Ints
 from pipelines.importances import Importances
 from pipelines.pareto import ParetoSelection
-from pipelines.selection import Criterion, comparison_axes, select
+from pipelines.selection import Budget, Criterion, comparison_axes, select
 from schemas.errors import LatticeError
 from schemas.narrowing import Candidate
 from schemas.selection import Decision, Reason
 
-COMPUTE, STORAGE, COVERAGE = "cost.compute", "cost.storage", "coverage"
-CRITERIA = (COMPUTE, STORAGE, COVERAGE)
+COMPUTE, STORAGE, COVERAGE, FRESHNESS = "cost.compute", "cost.storage", "coverage", "freshness"
+CRITERIA = (COMPUTE, STORAGE, COVERAGE, FRESHNESS)
+Fill = Literal["random", "importance"]
+_OF_EACH = (COVERAGE, FRESHNESS)
+"""Of which a limit holds for each feature, not for the sum of the chosen ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,25 @@ class Wishes:
     """Of ``CRITERIA``."""
     must: tuple[str, ...] = ()
     must_not: tuple[str, ...] = ()
+    together: tuple[tuple[str, ...], ...] = ()
+    """Features that are chosen all or none."""
+    limits: tuple[tuple[str, float], ...] = ()
+    """By criterion: the most that all chosen features together cost; the least coverage, and the longest delay
+    (seconds), of each."""
+    fill: Fill = "random"
+    """How a part of a frontier is taken: by a draw (the paper), or the most important first."""
+    weights: tuple[tuple[str, float], ...] = ()
+    """By task, DOMAIN/OBJECTIVE: what its importances count where the most important come first; others count 1."""
+
+    @property
+    def described(self) -> tuple[str, ...]:
+        """What is not in a column of the table of its own, as options of the command."""
+        return (
+            *(["--fill importance"] if self.fill == "importance" else []),
+            *(f"--weight {task}={value:g}" for task, value in self.weights),
+            *(f"--limit {name}={value:g}" + ("s" if name == FRESHNESS else "") for name, value in self.limits),
+            *(f"--together {','.join(names)}" for names in self.together),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,13 +81,16 @@ def choose(found: Importances, wishes: Wishes, coverage: Mapping[str, float], pi
     """
     _check_names("--must", wishes.must, found.names)
     _check_names("--must-not", wishes.must_not, found.names)
+    for names in wishes.together:
+        _check_names("--together", names, found.names)
     if both := [name for name in wishes.must if name in wishes.must_not]:
         raise LatticeError("--must, --must-not", f"'{both[0]}' is in both.", "Take it from one of them.")
     selection = _select(found.means, found, wishes, coverage)
     chosen = frozenset(found.names[feature] for feature in selection.features)
     errors_FN, z = _noise(found, wishes)
     useful = comparison_axes(found.means, standard_errors=errors_FN, z=z).useful
-    reasons = _reasons(found, wishes, selection, set(useful.tolist()))
+    beyond = _beyond_limits(found, wishes, coverage) | selection.passed_over
+    reasons = _reasons(found, wishes, selection, set(useful.tolist()), beyond)
     position = {feature: place for place, feature in enumerate(selection.features.tolist(), 1)}
     decisions = tuple(
         Decision(
@@ -82,11 +108,11 @@ def choose(found: Importances, wishes: Wishes, coverage: Mapping[str, float], pi
 
 
 def in_order(found: Importances, wishes: Wishes, coverage: Mapping[str, float]) -> Ints:
-    """What ``choose`` would choose, one after the other, if the target were every feature.
-
-    What it does choose is the beginning of that.
-    """
-    return _select(found.means, found, replace(wishes, target=len(found.candidates)), coverage).features
+    """What ``choose`` chooses, and then what it would go on with, one after the other, were there room for all."""
+    chosen = _select(found.means, found, wishes, coverage).features
+    boundless = replace(wishes, target=len(found.candidates), limits=(), together=())
+    every = _select(found.means, found, boundless, coverage).features
+    return np.concatenate([chosen, every[~np.isin(every, chosen)]])
 
 
 def resamples_for(found: Importances) -> int:
@@ -112,6 +138,7 @@ def chosen_share(found: Importances, wishes: Wishes, coverage: Mapping[str, floa
 def _select(means_FN: Floats, found: Importances, wishes: Wishes, coverage: Mapping[str, float]) -> ParetoSelection:
     place = {name: feature for feature, name in enumerate(found.names)}
     errors_FN, z = _noise(found, wishes)
+    beyond = [found.names[feature] for feature in sorted(_beyond_limits(found, wishes, coverage))]
     return select(
         means_FN,
         wishes.target,
@@ -120,8 +147,47 @@ def _select(means_FN: Floats, found: Importances, wishes: Wishes, coverage: Mapp
         z=z,
         criteria=[_criterion(name, found.candidates, coverage) for name in wishes.criteria],
         must=[place[name] for name in dict.fromkeys(wishes.must)],
-        must_not=[place[name] for name in dict.fromkeys(wishes.must_not)],
+        must_not=[place[name] for name in dict.fromkeys([*wishes.must_not, *beyond])],
+        together=[[place[name] for name in names] for names in wishes.together],
+        preference=_preference(means_FN, found, wishes),
+        budgets=[
+            Budget(name=name, values=_values(name, found.candidates, coverage, "--limit"), most=most)
+            for name, most in wishes.limits
+            if name not in _OF_EACH
+        ],
     )
+
+
+def _preference(means_FN: Floats, found: Importances, wishes: Wishes) -> Floats | None:
+    """(F,) The share of each task's importance that a feature has, on the weighted mean of tasks.
+
+    Raises:
+        LatticeError: a weight is of no task, or nothing asks for weights.
+    """
+    tasks = ["/".join(task) for task in found.tasks]
+    for name, _ in wishes.weights:
+        if name not in tasks:
+            raise LatticeError("--weight", f"The importances know no task '{name}'.", f"Known: {', '.join(tasks)}.")
+    if wishes.fill == "random":
+        if wishes.weights:
+            problem = "Weights do not change what is better on every task, nor a draw."
+            raise LatticeError("--weight", problem, "Add --fill importance, or leave the weights out.")
+        return None
+    worth_FN = np.maximum(means_FN, 0.0)
+    totals_N = worth_FN.sum(0)
+    weights_N = np.array([dict(wishes.weights).get(task, 1.0) for task in tasks])
+    found_F: Floats = (worth_FN / np.where(totals_N > 0, totals_N, 1.0)) @ weights_N
+    return found_F
+
+
+def _beyond_limits(found: Importances, wishes: Wishes, coverage: Mapping[str, float]) -> frozenset[int]:
+    """The features that are themselves beyond a limit, but for those that must be chosen."""
+    beyond = set[int]()
+    for name, limit in wishes.limits:
+        if name in _OF_EACH:
+            values = np.asarray(_values(name, found.candidates, coverage, "--limit"))
+            beyond |= set(np.flatnonzero(values < limit if name == COVERAGE else values > limit).tolist())
+    return frozenset(feature for feature in beyond if found.names[feature] not in wishes.must)
 
 
 def _noise(found: Importances, wishes: Wishes) -> tuple[Floats | None, float]:
@@ -130,28 +196,43 @@ def _noise(found: Importances, wishes: Wishes) -> tuple[Floats | None, float]:
 
 
 def _criterion(name: str, candidates: Sequence[Candidate], coverage: Mapping[str, float]) -> Criterion:
-    """One axis beside the importances.
+    """One axis beside the importances."""
+    values = _values(name, candidates, coverage, "--criterion")
+    return Criterion(name=name, values=values, lower_is_better=name != COVERAGE)
+
+
+def _values(name: str, candidates: Sequence[Candidate], coverage: Mapping[str, float], option: str) -> list[float]:
+    """(F,) A criterion of each candidate.
 
     Raises:
         LatticeError: there is none of that name, or no feature has it.
     """
     if name not in CRITERIA:
-        raise LatticeError("--criterion", f"There is no criterion '{name}'.", f"Known: {', '.join(CRITERIA)}.")
+        raise LatticeError(option, f"There is no criterion '{name}'.", f"Known: {', '.join(CRITERIA)}.")
     if name == COVERAGE:
         if not coverage:
-            raise LatticeError("--criterion coverage", "No feature's coverage is known.", "Run `lattice build` first.")
-        return Criterion(name=name, values=[coverage.get(c.name, 1.0) for c in candidates], lower_is_better=False)
-    costs = [c.cost.compute if name == COMPUTE else c.cost.storage for c in candidates]
-    if not any(costs):
-        problem, part = "No feature of the space declares this cost.", name.removeprefix("cost.")
-        raise LatticeError(f"--criterion {name}", problem, f"Give features `cost: {{{part}: ...}}` in the space file.")
-    return Criterion(name=name, values=costs, lower_is_better=True)
+            raise LatticeError(f"{option} {name}", "No feature's coverage is known.", "Run `lattice build` first.")
+        return [coverage.get(c.name, 1.0) for c in candidates]
+    declared, words = {
+        COMPUTE: ([c.cost.compute for c in candidates], "this cost; give some `cost: {compute: ...}`"),
+        STORAGE: ([c.cost.storage for c in candidates], "this cost; give some `cost: {storage: ...}`"),
+        FRESHNESS: ([c.delay.total_seconds() for c in candidates], "a delay; give some `delay: 1d`, say,"),
+    }[name]
+    if not any(declared):
+        what, remedy = words.split("; ")
+        raise LatticeError(
+            f"{option} {name}", f"No feature of the space declares {what}.", f"{remedy.capitalize()} in the space file."
+        )
+    return declared
 
 
-def _reasons(found: Importances, wishes: Wishes, selection: ParetoSelection, useful: set[int]) -> list[Reason]:
+def _reasons(
+    found: Importances, wishes: Wishes, selection: ParetoSelection, useful: set[int], beyond: frozenset[int]
+) -> list[Reason]:
     chosen = set(selection.features.tolist())
     decided = {*wishes.must, *wishes.must_not}
     competing = np.array([name not in decided for name in found.names], dtype=bool)
+    competing[list(beyond)] = False
     split = _partly(selection.frontier_of, competing, chosen)
 
     def reason(feature: int, name: str) -> Reason:
@@ -161,6 +242,8 @@ def _reasons(found: Importances, wishes: Wishes, selection: ParetoSelection, use
             return "unmeasured"
         if feature not in useful:
             return "noise"
+        if feature in beyond and feature not in chosen:
+            return "limit"
         return "fill" if int(selection.frontier_of[feature]) in split else "frontier"
 
     return [reason(feature, name) for feature, name in enumerate(found.names)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pipelines.frontiers import Ints, pareto_frontiers
+from pipelines.frontiers import Floats, Ints, pareto_frontiers
 from schemas.errors import LatticeError
 
 
@@ -28,6 +28,8 @@ class ParetoSelection:
     """(F,) The frontier of every feature, chosen or not; 0 for one that is on none."""
     warnings: tuple[str, ...] = ()
     """What to tell the user, with remedies."""
+    passed_over: frozenset[int] = frozenset()
+    """What would have been chosen, and a limit had no room for."""
 
     def __iter__(self) -> Iterator[Ints]:
         return iter((self.features, self.frontiers))
@@ -39,7 +41,13 @@ class ParetoSelection:
 
 
 def pareto_select(
-    importance: ArrayLike, target: int, seed: int, *, standard_errors: ArrayLike | None = None, z: float = 2.0
+    importance: ArrayLike,
+    target: int,
+    seed: int,
+    *,
+    standard_errors: ArrayLike | None = None,
+    z: float = 2.0,
+    preference: ArrayLike | None = None,
 ) -> ParetoSelection:
     """Choose ``target`` features: whole frontiers while they fit, then at random from the one that does not.
 
@@ -59,20 +67,33 @@ def pareto_select(
         seed: of the draw; the same one chooses the same features.
         standard_errors: (F, N) of the importances; with them dominance needs more than noise, see ``pareto_frontiers``.
         z: how many standard errors of a difference are noise.
+        preference: (F,) Within a frontier larger ones come first, and the draw decides among equals; None: the draw
+            alone, as the paper has it.
 
     Raises:
         LatticeError: the target is above F or below 0, or the tables are not as said.
     """
     frontier_of = pareto_frontiers(importance, standard_errors=standard_errors, z=z)
     check_numbers(len(frontier_of), target, seed)
+    preferred = _checked_preference(preference, len(frontier_of))
     draw = np.random.default_rng(seed).permutation(len(frontier_of))
-    features = np.lexsort((draw, frontier_of))[:target]
+    features = np.lexsort((draw, -preferred, frontier_of))[:target]
     return ParetoSelection(
         features=features,
         frontiers=frontier_of[features],
         frontier_of=frontier_of,
-        warnings=crowded(int((frontier_of == 1).sum()), target),
+        warnings=crowded(int((frontier_of == 1).sum()), target, drawn=preference is None),
     )
+
+
+def _checked_preference(preference: ArrayLike | None, features: int) -> Floats:
+    values = np.zeros(features) if preference is None else np.asarray(preference, dtype=np.float64)
+    if values.shape != (features,) or np.isnan(values).any():
+        raise LatticeError(
+            "preference", f"It has shape {values.shape} for {features:,} features, or is not a number for one of them.",
+            "Give it one number a feature.",
+        )  # fmt: skip
+    return values
 
 
 def check_numbers(features: int, target: int, seed: int) -> None:
@@ -88,11 +109,13 @@ def check_numbers(features: int, target: int, seed: int) -> None:
             raise LatticeError(name, f"{value} is below 0.", "Give 0 or more.")
 
 
-def crowded(first: int, target: int) -> tuple[str, ...]:
-    """The warning that the first frontier does not fit into the target, or none."""
+def crowded(first: int, target: int, drawn: bool = True) -> tuple[str, ...]:
+    """The warning that the first frontier does not fit into the target, or none; ``drawn``: a draw decided then."""
     if not 0 < target < first:
         return ()
+    part = "a random part of it was chosen" if drawn else "the preferred part of it was chosen"
+    remedy = ", or choose within a frontier by importance, not by a draw" if drawn else ""
     return (
-        f"The first frontier has {first:,} features, the target is {target:,}: a random part of it was chosen. "
-        "Raise the target, leave out tasks or merge similar ones, or compare by standard errors from more rows.",
+        f"The first frontier has {first:,} features, the target is {target:,}: {part}. Raise the target, leave out "
+        f"tasks or merge similar ones, or compare by standard errors from more rows{remedy}.",
     )

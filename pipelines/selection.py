@@ -29,6 +29,16 @@ class Criterion:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Budget:
+    """A number a feature, of which the chosen ones together may have so much."""
+
+    name: str
+    values: ArrayLike
+    """(F,), 0 or more."""
+    most: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Axes:
     """What ``pareto_select`` compares; row u is feature ``useful[u]``."""
 
@@ -81,6 +91,8 @@ def select(
     must: Sequence[int] = (),
     must_not: Sequence[int] = (),
     together: Sequence[Sequence[int]] = (),
+    preference: ArrayLike | None = None,
+    budgets: Sequence[Budget] = (),
 ) -> ParetoSelection:
     """Choose at most ``target`` features by ``pareto_select`` on the axes of ``comparison_axes``.
 
@@ -91,13 +103,15 @@ def select(
     - Features that come together are chosen all or none, when the first of them would be; each counts against the
       target. A group that no longer fits is passed over, and smaller ones behind it may still fit, of a later frontier
       too. A group with a feature that must (not) be chosen must (not) be chosen.
+    - What a budget has no room for is passed over in the same way.
 
     Args:
-        importance, target, seed, standard_errors, z: as for ``pareto_select``.
+        importance, target, seed, standard_errors, z, preference: as for ``pareto_select``.
         criteria: further axes.
         must: indices of features to choose whatever their importance.
         must_not: indices of features not to choose.
         together: groups of indices; no feature is in two.
+        budgets: what the chosen ones together may cost.
 
     Raises:
         LatticeError: a table is not as said, an index does not exist, or the wishes contradict each other.
@@ -119,21 +133,65 @@ def select(
             f"{len(musts):,} features must be chosen, with what they come together with; the target is {target:,}.",
             "Raise the target or shorten the list.",
         )
+    purse = _Purse(budgets, count)
+    purse.must_pay(musts)
     free = ~np.isin(axes.useful, excluded)
     pool = axes.useful[free]
-    ranked = pareto_select(axes.values[free], len(pool), seed, standard_errors=axes.standard_errors[free], z=z)
+    wanted = None if preference is None else np.asarray(preference, dtype=np.float64)[pool]
+    errors = axes.standard_errors[free]
+    ranked = pareto_select(axes.values[free], len(pool), seed, standard_errors=errors, z=z, preference=wanted)
     chosen = list(musts)
-    taken = set(chosen)
+    taken, passed_over = set(chosen), set[int]()
     for feature in pool[ranked.features].tolist():
         group = group_of.get(feature, (feature,))
-        if feature not in taken and len(chosen) + len(group) <= target:
-            chosen += group
-            taken |= set(group)
+        if feature in taken or len(chosen) + len(group) > target:
+            continue
+        if not purse.pay(group):
+            passed_over |= set(group)
+            continue
+        chosen += group
+        taken |= set(group)
     frontier_of = np.zeros(count, dtype=np.int64)
     frontier_of[pool] = ranked.frontier_of
     features = np.array(chosen, dtype=np.int64)
-    found = replace(ranked, features=features, frontiers=frontier_of[features], frontier_of=frontier_of)
-    return replace(found, warnings=_warnings(found, target, len(axes.useful), len(excluded)))
+    found = replace(
+        ranked,
+        features=features,
+        frontiers=frontier_of[features],
+        frontier_of=frontier_of,
+        passed_over=frozenset(passed_over),
+    )
+    return replace(found, warnings=_warnings(found, target, len(axes.useful), len(excluded), preference is None))
+
+
+class _Purse:
+    """What is left of each budget."""
+
+    def __init__(self, budgets: Sequence[Budget], count: int) -> None:
+        self._names = [budget.name for budget in budgets]
+        costs = [_column(Criterion(name=b.name, values=b.values, lower_is_better=False), count) for b in budgets]
+        self._costs_FB = np.hstack(costs) if costs else np.zeros((count, 0))
+        self._left_B = np.array([budget.most for budget in budgets], dtype=np.float64)
+        # Sums of what was declared with a fraction must not fail by the last bit.
+        self._slack_B = 1e-9 * np.abs(self._left_B)
+
+    def pay(self, features: Sequence[int]) -> bool:
+        """Whether there is room for all of them; if so, it is taken."""
+        left_B = self._left_B - self._costs_FB[list(features)].sum(0)
+        if (left_B < -self._slack_B).any():
+            return False
+        self._left_B = left_B
+        return True
+
+    def must_pay(self, features: Sequence[int]) -> None:
+        if not self.pay(features):
+            needed_B = self._costs_FB[list(features)].sum(0)
+            short = np.flatnonzero(needed_B > self._left_B + self._slack_B)
+            raise LatticeError(
+                f"limit '{self._names[short[0]]}'",
+                f"What must be chosen takes {needed_B[short[0]]:g} of {self._left_B[short[0]]:g}.",
+                "Raise the limit, or shorten the list of what must be chosen.",
+            )
 
 
 def _column(criterion: Criterion, count: int) -> Floats:
@@ -178,12 +236,13 @@ def _known(features: Iterable[int], place: str, count: int) -> list[int]:
     return known
 
 
-def _warnings(found: ParetoSelection, target: int, useful: int, excluded: int) -> tuple[str, ...]:
-    warnings = crowded(int((found.frontier_of == 1).sum()), target)
+def _warnings(found: ParetoSelection, target: int, useful: int, excluded: int, drawn: bool) -> tuple[str, ...]:
+    warnings = crowded(int((found.frontier_of == 1).sum()), target, drawn)
     if (chosen := len(found.features)) < target:
+        limited = f"limits had no room for {len(found.passed_over):,}, " if found.passed_over else ""
         warnings += (
             f"{chosen:,} features were chosen, the target is {target:,}: {useful:,} have an importance above noise, "
-            f"{excluded:,} must not be chosen, and what comes together may not fit. Lower the target, or measure "
-            "importance on more rows; a lower z lets weaker features in.",
+            f"{excluded:,} must not be chosen, {limited}and what comes together may not fit. Lower the target, or "
+            "measure importance on more rows; a lower z lets weaker features in.",
         )
     return warnings

@@ -79,7 +79,7 @@ def _read(uri: str, version: int) -> Selection:
     assert rows is not None, "the caller has seen this version"
     found = rows.to_pylist()
     decisions = tuple(Decision(**{name: row[name] for name in Decision.model_fields}) for row in found)
-    return Selection(**{name: found[0][name] for name in _OF_ALL}, decisions=decisions)
+    return Selection(**{name: found[0].get(name) for name in _OF_ALL}, decisions=decisions)
 
 
 def _rows(uri: str, columns: list[str] | None, where: Filter | None = None) -> pa.Table | None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal, TypeVar
 
 from schemas.features import categorical_columns, dense_columns, history_measures, sequence_columns
-from schemas.space import Cost, History, ModelSpace
+from schemas.space import Categorical, Cost, Dense, History, ModelSpace, Ratio, Sequence
 
 Kind = Literal["categorical", "dense", "sequence"]
 _Declared = TypeVar("_Declared")
@@ -20,25 +21,28 @@ class Candidate:
     domains: tuple[str, ...]
     cost: Cost
     """As declared; each column of a history declaration costs what the declaration says."""
+    delay: timedelta = timedelta(0)
+    """How old what it says is when it is served, as declared."""
 
 
 def candidates(space: ModelSpace) -> tuple[Candidate, ...]:
     """Every feature of the space, in the order of the manifest: ids, numbers, sequences."""
-    features = space.features
-    costs = {name: part.cost for kind in (features.dense, features.ratio) for name, part in kind.items()}
+    features, ids = space.features, space.features.categorical
+    declared: dict[str, Dense | Ratio | History] = {**features.dense, **features.ratio}
     for name, history in features.history.items():
-        costs |= {measure.column: history.cost for measure in history_measures(name, history)}
+        declared |= {measure.column: history for measure in history_measures(name, history)}
     return (
-        *(
-            Candidate(name=c.name, kind="categorical", domains=c.domains, cost=features.categorical[c.name].cost)
-            for c in categorical_columns(space)
-        ),
-        *(Candidate(name=c.name, kind="dense", domains=c.domains, cost=costs[c.name]) for c in dense_columns(space)),
-        *(
-            Candidate(name=c.name, kind="sequence", domains=c.domains, cost=features.sequence[c.name].cost)
-            for c in sequence_columns(space)
-        ),
+        *(_candidate(c.name, "categorical", c.domains, ids[c.name]) for c in categorical_columns(space)),
+        *(_candidate(c.name, "dense", c.domains, declared[c.name]) for c in dense_columns(space)),
+        *(_candidate(c.name, "sequence", c.domains, features.sequence[c.name]) for c in sequence_columns(space)),
     )
+
+
+def _candidate(
+    name: str, kind: Kind, domains: tuple[str, ...], declared: Categorical | Dense | Ratio | History | Sequence
+) -> Candidate:
+    delay = declared.delay or timedelta(0)
+    return Candidate(name=name, kind=kind, domains=domains, cost=declared.cost, delay=delay)
 
 
 def narrowed(space: ModelSpace, names: Collection[str]) -> ModelSpace:

@@ -1,25 +1,26 @@
 """A selection: which features of a group are computed, laid out and trained with, from a day on (3.2.2)."""
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-Reason = Literal["must", "must_not", "frontier", "fill", "noise", "unmeasured"]
+Reason = Literal["must", "must_not", "limit", "frontier", "fill", "noise", "unmeasured"]
 """Why a feature was chosen, or not.
 
 - ``must``, ``must_not``: the user said so;
+- ``limit``: a limit on costs had no room for it, or it is itself beyond one;
 - ``frontier``: chosen with its whole frontier, or left out because its frontier came after the target was reached;
-- ``fill``: of its frontier only a part had room, and it was drawn, or not;
+- ``fill``: of its frontier only a part had room, and it was drawn or preferred, or not;
 - ``noise``: no task's importance is above noise; ``unmeasured``: the importance does not know the feature.
 """
 
 SELECTION = (
     "version int, effective_from date, made_at timestamp, target int, seed long, z double, criteria array<string>, "
-    "run_id string, model string, importance_version long, data_version long, "
+    "options array<string>, run_id string, model string, importance_version long, data_version long, "
     "feature string, kind string, chosen boolean, position int, frontier int, reason string, pinned boolean"
 )
-"""The columns of the table: one row a selection and feature; the first eleven say the same in each row of one."""
+"""The columns of the table: one row a selection and feature; the first twelve say the same in each row of one."""
 
 
 class _Part(BaseModel):
@@ -54,6 +55,8 @@ class Selection(_Part):
     z: float | None
     """How many standard errors counted as noise; None if importances were taken as exact."""
     criteria: tuple[str, ...]
+    options: Annotated[tuple[str, ...], BeforeValidator(lambda found: found or ())] = ()
+    """Limits, weights, groups and the fill, as the command was given them; rows of before have none."""
     run_id: str
     """The importance run, and the model and Delta versions of ``importance`` and ``evaluation`` behind it."""
     model: str

@@ -201,6 +201,9 @@ class Cost(Declared):
 class _Feature(Declared):
     domains: tuple[Name, ...] | Literal["all"] = ALL
     cost: Cost = Cost()
+    delay: Duration | None = Field(
+        default=None, description="How old what it says is when it is served: 1d, say, if a nightly job fills it."
+    )
 
 
 class Categorical(_Feature):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.deciding import Choice, Wishes, choose, chosen_share
+from pipelines.deciding import Choice, Wishes, choose, chosen_share, in_order
 from pipelines.importances import Importances, importances
 from schemas.errors import LatticeError
 from schemas.narrowing import narrowed
@@ -104,9 +104,66 @@ def test_coverage_is_an_axis_on_which_ids_are_always_known() -> None:
     assert decided["pair_recency"] == (False, 2, "frontier")
 
 
+def test_freshness_is_an_axis_and_a_limit_of_each() -> None:
+    tree = declaration()
+    tree["features"]["categorical"]["user"]["delay"] = "1d"
+    tree["features"]["history"]["pair"]["delay"] = "2h"
+    space = ModelSpace.model_validate(tree)
+    found = _found(space, user=(9, 9, 9), kind=(2, 8, 1), pair_recency=(1, 1, 1), price=(1, 1, 0))
+    decided = _decided(choose(found, EXACT, {}))
+    assert [name for name, (chosen, _, _) in decided.items() if chosen] == ["user", "kind", "pair_recency"]
+    assert decided["kind"][1] == 2
+    fresh = _decided(choose(found, replace(EXACT, criteria=("freshness",)), {}))
+    assert (fresh["user"][1], fresh["kind"][1]) == (1, 1)
+    limited = _decided(choose(found, replace(EXACT, limits=(("freshness", 7200.0),)), {}))
+    assert limited["user"] == (False, 0, "limit")
+    assert limited["kind"] == (True, 1, "frontier") and limited["pair_recency"][0]
+    assert choose(found, replace(EXACT, limits=(("freshness", 0.0),), must=("user",)), {}).chosen == {
+        "user",
+        "kind",
+        "price",
+    }
+
+
+def test_limits_on_costs_and_coverage_leave_features_out() -> None:
+    tree = declaration()
+    for name, cost in (("user", 3.0), ("kind", 2.0), ("hour", 1.0)):
+        tree["features"]["categorical"][name]["cost"] = {"storage": cost}
+    found = _found(ModelSpace.model_validate(tree), user=(9, 1, 1), kind=(9, 1, 1), hour=(2, 1, 1), price=(1, 1, 1))
+    choice = choose(found, replace(EXACT, limits=(("cost.storage", 4.0), ("coverage", 0.5))), {"price": 0.4})
+    decided = _decided(choice)
+    assert decided["price"] == (False, 0, "limit")
+    assert {decided["user"], decided["kind"]} in ({(True, 1, "frontier"), (False, 1, "limit")},)
+    assert decided["hour"] == (True, 2, "frontier")
+    assert any("limits had no room for 1" in warning for warning in choice.selection.warnings)
+
+
+def test_the_most_important_come_first_by_the_weight_of_their_portfolio() -> None:
+    wishes = replace(EXACT, target=1, fill="importance")
+    # user has 9 of 13 of one task, kind 8 of 11 of another.
+    by_seed = [choose(FIVE, replace(wishes, seed=seed), {}).chosen for seed in range(5)]
+    assert by_seed == [{"kind"}] * 5
+    weighted = replace(wishes, weights=((FEED, 2.0),))
+    assert choose(FIVE, weighted, {}).chosen == {"user"}
+    assert weighted.described == ("--fill importance", "--weight feed/click=2")
+    order = in_order(FIVE, weighted, {})
+    assert [FIVE.names[feature] for feature in order] == ["user", "kind", "hour", "pair_recency"]
+
+
+def test_features_that_come_together_do() -> None:
+    wishes = replace(EXACT, target=3, together=(("user", "price"),))
+    assert choose(FIVE, wishes, {}).chosen == {"user", "price", "kind"}
+    assert choose(FIVE, replace(wishes, target=1), {}).chosen == {"kind"}
+
+
 @pytest.mark.parametrize(
     ("wishes", "says"),
     [
+        ({"limits": (("rain", 1.0),)}, "--limit\n  There is no criterion 'rain'"),
+        ({"limits": (("freshness", 1.0),)}, "No feature of the space declares a delay"),
+        ({"weights": (("feed/rain", 1.0),), "fill": "importance"}, "know no task 'feed/rain'"),
+        ({"weights": ((FEED, 1.0),)}, "Add --fill importance"),
+        ({"together": (("user", "rain"),)}, "no feature 'rain'"),
         ({"target": 99}, "target"),
         ({"target": -1}, "below 0"),
         ({"seed": -1}, "below 0"),

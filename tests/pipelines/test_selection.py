@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines.frontiers import Floats
 from pipelines.pareto import pareto_select
-from pipelines.selection import Criterion, comparison_axes, select
+from pipelines.selection import Budget, Criterion, comparison_axes, select
 from schemas.errors import LatticeError
 from tests.pipelines.test_frontiers import TABLES
 
@@ -91,10 +91,34 @@ def test_what_comes_together_is_chosen_with_its_best_and_counts_in_full() -> Non
     assert select(FIVE, 3, seed=0, together=[[0, 2]], must_not=[2]).features.tolist() == [1, 3]
 
 
+def test_the_preferred_part_of_a_frontier_is_taken_and_frontiers_still_go_first() -> None:
+    for seed in range(5):
+        assert select(FIVE, 1, seed, preference=[1, 2, 9, 9, 9]).features.tolist() == [1]
+        assert select(FIVE, 3, seed, preference=[3, 2, 0, 9, 9]).features.tolist() == [0, 1, 2]
+    (warning,) = select(FIVE, 1, 0, preference=[1, 2, 9, 9, 9]).warnings
+    assert "the preferred part of it was chosen" in warning
+    assert {select(FIVE, 1, seed, preference=np.zeros(5)).features[0] for seed in range(9)} == {0, 1}
+
+
+def test_what_a_budget_has_no_room_for_is_passed_over() -> None:
+    cost = Budget(name="cost", values=[0.1, 0.7, 0.2, 0.1, 0], most=0.3)
+    found = select(FIVE, 3, seed=0, budgets=[cost])
+    assert found.features.tolist() == [0, 2]
+    assert found.passed_over == {1, 3}
+    assert "limits had no room for 2" in found.warnings[-1]
+    # What must be chosen has paid first; what comes together pays together.
+    assert select(FIVE, 3, seed=0, budgets=[cost], must=[3]).features.tolist() == [3, 0]
+    assert select(FIVE, 4, seed=0, budgets=[cost], together=[[0, 2, 4]]).features.tolist() == [0, 2, 4]
+    assert select(FIVE, 4, seed=0, budgets=[cost], together=[[0, 2, 3]]).features.tolist() == []
+
+
 @pytest.mark.parametrize(
     ("wishes", "place"),
     [
         ({"target": 6}, "target"),
+        ({"budgets": [Budget(name="cost", values=[1, 2, 3, 4, 5], most=4)], "must": [0, 3]}, "limit 'cost'"),
+        ({"budgets": [Budget(name="cost", values=[1, 2], most=4)]}, "criterion 'cost'"),
+        ({"preference": [1, np.nan, 1, 1, 1]}, "preference"),
         ({"must": [0, 1, 2, 3]}, "must"),
         ({"must": [0], "together": [[0, 1, 2, 3]]}, "must"),
         ({"must": [5]}, "must"),
@@ -142,3 +166,25 @@ def test_wishes_are_met(importance: Floats, data: st.DataObject) -> None:
     free = set(np.flatnonzero(found.frontier_of)) - chosen
     units = [next((group for group in together if feature in group), [feature]) for feature in free]
     assert all(len(unit) > target - len(chosen) for unit in units)
+
+
+@settings(deadline=None)
+@given(TABLES, st.data())
+def test_budgets_and_preferences_are_kept(importance: Floats, data: st.DataObject) -> None:
+    count = len(importance)
+    target = data.draw(st.integers(0, count))
+    costs, preference = (
+        np.array(data.draw(st.lists(st.integers(0, 5), min_size=count, max_size=count))) for _ in range(2)
+    )
+    most = data.draw(st.integers(0, 20))
+    found = select(importance, target, 0, budgets=[Budget(name="cost", values=costs, most=most)], preference=preference)
+    left = most - costs[found.features].sum()
+    assert left >= 0
+    if len(found.features) < target:
+        useful = set(np.flatnonzero((importance > 0).any(1)).tolist())
+        assert useful - set(found.features.tolist()) == found.passed_over
+        assert all(costs[feature] > left for feature in found.passed_over)
+    free = select(importance, target, 0, preference=preference)
+    for feature in set(range(count)) - set(free.features.tolist()):
+        rivals = free.features[free.frontiers == free.frontier_of[feature]]
+        assert free.frontier_of[feature] == 0 or (preference[rivals] >= preference[feature]).all()

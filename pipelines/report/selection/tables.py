@@ -14,10 +14,11 @@ from schemas.selection import Decision
 REASONS = {
     ("must", True): "must be chosen",
     ("frontier", True): "its whole frontier had room",
-    ("fill", True): "drawn from the frontier that had room for a part",
+    ("fill", True): "taken from the frontier that had room for a part",
     ("must_not", False): "must not be chosen",
+    ("limit", False): "a limit left it out",
     ("frontier", False): "its frontier came after the target was reached",
-    ("fill", False): "not drawn from the frontier that had room for a part",
+    ("fill", False): "not taken from the frontier that had room for a part",
     ("noise", False): "worth nothing beyond noise to any task",
     ("unmeasured", False): "the importance run does not know it",
 }
@@ -109,6 +110,7 @@ def settings_table(facts: Facts) -> Table:
             ("Seed", str(made.seed)),
             ("Noise", noise),
             ("Further criteria", ", ".join(made.criteria) or "none"),
+            ("Further options", "; ".join(made.options) or "none"),
             ("Importance", f"run {made.run_id}, Delta version {made.importance_version}"),
             (
                 "Measured on",
