@@ -215,6 +215,18 @@ def test_an_earlier_selection_comes_again_with_what_live_models_read_now(built: 
     assert _parse(built).selection == effective
 
 
+def test_limits_groups_and_weights_are_noted(built: Target) -> None:
+    wishes = ["--fill", "importance", "--weight", "feed/click=2", "--together", "genre, device"]
+    limits = ["--limit", "coverage=0.0001"]
+    made = _lattice(built, "--target", "3", "--unpin", "--from", "2999-01-02", *wishes, *limits)
+    found = find_selection(built.group_table("selection"), made["selection"])
+    assert list(found.chosen) == made["chosen"] == ["genre", "device", "taste_share"]
+    assert found.options == (
+        "--fill importance", "--weight feed/click=2", "--limit coverage=0.0001", "--together genre,device"
+    )  # fmt: skip
+    assert find_selection(built.group_table("selection"), 1).options == ()
+
+
 def test_people_read_the_sizes_a_warning_and_where_the_report_is(
     built: Target, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -264,6 +276,10 @@ def test_nights_under_a_selection_give_what_a_build_gives(spark: SparkSession, b
         ({"count": 6, "must": ["weather"]}, "no feature 'weather'"),
         ({"count": 6, "criterion": ["cost.compute"]}, "No feature of the space declares this cost"),
         ({"count": 6, "run": "another"}, "Known: run"),
+        ({"count": 6, "limit": ["cost.compute"]}, "no number of 0 or more"),
+        ({"count": 6, "limit": ["rain=1"]}, "There is no criterion 'rain'"),
+        ({"count": 6, "weight": ["feed/click=2"]}, "--fill importance"),
+        ({"count": 6, "together": ["genre,rain"]}, "no feature 'rain'"),
         ({"diff": (1, 77)}, "selection 77"),
         ({"again": 77}, "selection 77"),
     ],
