@@ -9,8 +9,10 @@ from pyspark.sql import SparkSession
 
 from pipelines.session import spark_session
 
-# A test's queries run once: what the optimizing compiler of the JVM takes is never paid back.
-os.environ.setdefault("LATTICE_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+# A test's queries run once: what the optimizing compiler of the JVM takes is never paid back. Without that compiler it
+# would keep 48 MB of code at most, which these many queries fill, and would interpret the rest.
+_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=400m"
+os.environ.setdefault("LATTICE_JAVA_OPTIONS", _JAVA)
 # Two workers of pytest share the cores; threads that wait for each other would take more than they give.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
