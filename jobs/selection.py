@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich import box
@@ -14,7 +13,7 @@ from rich.table import Column, Table
 from jobs import options
 from jobs.selecting import Selected, select_again, select_features, write_selection_report
 from jobs.target import Target
-from pipelines.deciding import CRITERIA, Wishes
+from pipelines.deciding import CRITERIA, FRESHNESS, Fill, Wishes
 from pipelines.selections import difference, find_selection
 from schemas.duration import parse_duration
 from schemas.errors import LatticeError
@@ -52,7 +51,7 @@ def select(
         ),
     ] = None,
     fill: Annotated[
-        Literal["random", "importance"],
+        Fill,
         typer.Option("--fill", help="Of the frontier that does not fit: draw, or take the most important."),
     ] = "random",
     weight: Annotated[
@@ -106,7 +105,7 @@ def select(
         must=tuple(must or ()),
         must_not=tuple(must_not or ()),
         together=tuple(tuple(part.strip() for part in names.split(",")) for names in together or ()),
-        limits=tuple(_number("--limit", text) for text in limit or ()),
+        limits=tuple(_limit(text) for text in limit or ()),
         fill=fill,
         weights=tuple(_number("--weight", text) for text in weight or ()),
     )
@@ -121,18 +120,27 @@ def select(
         _show(result)
 
 
-def _number(option: str, text: str) -> tuple[str, float]:
-    """NAME=VALUE; a duration, such as 1d, in seconds."""
+def _limit(text: str) -> tuple[str, float]:
+    """CRITERION=VALUE; that of freshness is a duration, taken in seconds."""
     name, _, value = text.partition("=")
-    with suppress(ValueError):
+    if name != FRESHNESS:
+        return _number("--limit", text)
+    try:
         return name, parse_duration(value).total_seconds()
+    except ValueError as error:
+        raise LatticeError(f"--limit {text}", f"{str(error).capitalize()}.", "Give freshness=1d, say.") from error
+
+
+def _number(option: str, text: str) -> tuple[str, float]:
+    """NAME=VALUE."""
+    name, _, value = text.partition("=")
     try:
         number = float(value)
         if number >= 0:
             return name, number
     except ValueError:
         pass
-    example = "cost.compute=100 or freshness=1d" if option == "--limit" else "feed/click=2"
+    example = "cost.compute=100" if option == "--limit" else "feed/click=2"
     raise LatticeError(f"{option} {text}", "It has no number of 0 or more behind the =.", f"Give {example}, say.")
 
 

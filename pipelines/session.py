@@ -19,7 +19,7 @@ _ALWAYS = {
     # What a folder is called, store=007, is text: a guessed number would have lost what an id is made of.
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
     # Of rows that a plan holds itself Spark computes what it can while it plans, walking a list of the columns for each
-    # column of each row: 5 s for 84,000 rows of 70 columns. So it may hold a few of them only.
+    # column of each row. So it may hold a few of them only.
     "spark.sql.execution.arrow.localRelationThreshold": "1m",
     # Where in our code each column was made is told to the JVM otherwise, and IPython is looked for before, with every
     # word about a column, which thousands of them feel.

@@ -277,6 +277,8 @@ def test_nights_under_a_selection_give_what_a_build_gives(spark: SparkSession, b
         ({"count": 6, "criterion": ["cost.compute"]}, "No feature of the space declares this cost"),
         ({"count": 6, "run": "another"}, "Known: run"),
         ({"count": 6, "limit": ["cost.compute"]}, "no number of 0 or more"),
+        ({"count": 6, "limit": ["cost.compute=1d"]}, "no number of 0 or more"),
+        ({"count": 6, "limit": ["freshness=2"]}, "A duration is a positive whole number"),
         ({"count": 6, "limit": ["rain=1"]}, "There is no criterion 'rain'"),
         ({"count": 6, "weight": ["feed/click=2"]}, "--fill importance"),
         ({"count": 6, "together": ["genre,rain"]}, "no feature 'rain'"),
