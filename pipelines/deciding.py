@@ -4,6 +4,7 @@ Shapes: F candidate features, N tasks, R resamples.
 """
 
 import difflib
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -81,16 +82,20 @@ def choose(found: Importances, wishes: Wishes, coverage: Mapping[str, float], pi
     """
     _check_names("--must", wishes.must, found.names)
     _check_names("--must-not", wishes.must_not, found.names)
-    for names in wishes.together:
-        _check_names("--together", names, found.names)
-    if both := [name for name in wishes.must if name in wishes.must_not]:
-        raise LatticeError("--must, --must-not", f"'{both[0]}' is in both.", "Take it from one of them.")
+    _check_groups(wishes.together, found.names)
+    wishes = replace(
+        wishes, must=_whole(wishes.must, wishes.together), must_not=_whole(wishes.must_not, wishes.together)
+    )
+    beyond = _beyond_limits(found, wishes, coverage)
+    excluded = {*wishes.must_not, *(found.names[feature] for feature in beyond)}
+    if both := [name for name in wishes.must if name in excluded]:
+        problem = f"'{both[0]}' is in both, by itself or by what it comes together with."
+        raise LatticeError("--must, --must-not", problem, "Take it from one of them, or split its group.")
     selection = _select(found.means, found, wishes, coverage)
     chosen = frozenset(found.names[feature] for feature in selection.features)
     errors_FN, z = _noise(found, wishes)
     useful = comparison_axes(found.means, standard_errors=errors_FN, z=z).useful
-    beyond = _beyond_limits(found, wishes, coverage) | selection.passed_over
-    reasons = _reasons(found, wishes, selection, set(useful.tolist()), beyond)
+    reasons = _reasons(found, wishes, selection, set(useful.tolist()), beyond | selection.passed_over)
     position = {feature: place for place, feature in enumerate(selection.features.tolist(), 1)}
     decisions = tuple(
         Decision(
@@ -187,7 +192,9 @@ def _beyond_limits(found: Importances, wishes: Wishes, coverage: Mapping[str, fl
         if name in _OF_EACH:
             values = np.asarray(_values(name, found.candidates, coverage, "--limit"))
             beyond |= set(np.flatnonzero(values < limit if name == COVERAGE else values > limit).tolist())
-    return frozenset(feature for feature in beyond if found.names[feature] not in wishes.must)
+    names = _whole([found.names[feature] for feature in sorted(beyond)], wishes.together)
+    place, musts = {name: feature for feature, name in enumerate(found.names)}, set(wishes.must)
+    return frozenset(place[name] for name in names if name not in musts)
 
 
 def _noise(found: Importances, wishes: Wishes) -> tuple[Floats | None, float]:
@@ -254,6 +261,19 @@ def _partly(frontier_of: Ints, competing: NDArray[np.bool_], chosen: set[int]) -
     taken = np.isin(np.arange(len(frontier_of)), list(chosen))
     inside, outside = (set(frontier_of[competing & part].tolist()) for part in (taken, ~taken))
     return (inside & outside) - {0}
+
+
+def _whole(names: Iterable[str], together: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The features and what comes together with them, each once."""
+    group_of = {name: group for group in together for name in group}
+    return tuple(dict.fromkeys(other for name in names for other in group_of.get(name, (name,))))
+
+
+def _check_groups(together: Sequence[Sequence[str]], known: Sequence[str]) -> None:
+    every = [name for names in together for name in names]
+    _check_names("--together", every, known)
+    if twice := [name for name, times in Counter(every).items() if times > 1]:
+        raise LatticeError("--together", f"'{twice[0]}' is there twice.", "Join its groups into one.")
 
 
 def _check_names(option: str, names: Iterable[str], known: Sequence[str]) -> None:

@@ -8,12 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from pipelines.guessing.ends import read_ends
+from pipelines.guessing.ends import HEAD, TAIL, read_ends
 from pipelines.guessing.spreading import spread
 from schemas.errors import LatticeError
 
-HEAD, TAIL = 16 << 20, 1 << 20
-"""Bytes of all files of a table."""
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _SEPARATORS = (",", ";", "\t", "|")
 

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+HEAD, TAIL = 16 << 20, 1 << 20
+"""So many bytes are read of all files of a table."""
+
 
 def read_ends(
     path: Path, head: int, tail: int, last_end: Callable[[bytes], int], first_start: Callable[[bytes], int]

@@ -13,8 +13,8 @@ from pipelines.guessing.tables import Log, Table
 
 ISO = "2024-05-01T12:30:00Z"
 _EPOCHS = {"seconds": "s", "milliseconds": "ms", "microseconds": "us"}
-_DIGITS = 10**8
-"""Of seconds: fewer in text are no time to the source."""
+_FIRST_IN_TEXT = 10**8
+"""Seconds since 1970: a smaller number is no time to the source where it is text."""
 
 
 def listed(names: list[str]) -> str:
@@ -124,7 +124,7 @@ def _time_notes(time: Column, kind: str) -> list[str]:
         notes.append(f"warning: {int(time.values.null_count):,} rows have no {name}; leave such rows out.")
     if time.unit == "nanoseconds":
         notes.append(f"warning: {name} counts {time.unit} since 1970; write microseconds, or times such as {ISO}.")
-    elif time.unit and kind == "csv" and time.range[0].timestamp() < _DIGITS:
+    elif time.unit and kind == "csv" and time.range[0].timestamp() < _FIRST_IN_TEXT:
         notes.append(
             f"warning: {name} counts {time.unit} from some day 0, which are taken from Parquet, Delta and JSON but not "
             f"from CSV; write times such as {ISO}."

@@ -6,11 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.guessing.ends import read_ends
+from pipelines.guessing.ends import HEAD, TAIL, read_ends
 from pipelines.guessing.spreading import spread
 
-HEAD, TAIL = 16 << 20, 1 << 20
-"""Bytes of all files of a table."""
 ENDINGS = tuple(f".{kind}{packed}" for kind in ("json", "jsonl", "ndjson") for packed in ("", ".gz"))
 
 

@@ -154,6 +154,11 @@ def test_features_that_come_together_do() -> None:
     wishes = replace(EXACT, target=3, together=(("user", "price"),))
     assert choose(FIVE, wishes, {}).chosen == {"user", "price", "kind"}
     assert choose(FIVE, replace(wishes, target=1), {}).chosen == {"kind"}
+    decided = _decided(choose(FIVE, replace(wishes, must_not=("price",)), {}))
+    assert decided["user"] == (False, 0, "must_not")
+    limited = replace(wishes, limits=(("coverage", 0.5),))
+    assert _decided(choose(FIVE, limited, {"price": 0.4}))["user"] == (False, 0, "limit")
+    assert _decided(choose(FIVE, replace(limited, must=("user",)), {"price": 0.4}))["price"] == (True, 0, "must")
 
 
 @pytest.mark.parametrize(
@@ -164,6 +169,8 @@ def test_features_that_come_together_do() -> None:
         ({"weights": (("feed/rain", 1.0),), "fill": "importance"}, "know no task 'feed/rain'"),
         ({"weights": ((FEED, 1.0),)}, "Add --fill importance"),
         ({"together": (("user", "rain"),)}, "no feature 'rain'"),
+        ({"together": (("user", "kind"), ("kind", "hour"))}, "--together\n  'kind' is there twice"),
+        ({"together": (("user", "kind"),), "must": ("user",), "must_not": ("kind",)}, "'user' is in both"),
         ({"target": 99}, "target"),
         ({"target": -1}, "below 0"),
         ({"seed": -1}, "below 0"),
