@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lattice_model.batch import Batch
-from lattice_model.loading.rows import Array, Arrays, Loaded
+from lattice_model.loading.columns import Array
+from lattice_model.loading.rows import Arrays, Loaded
 from schemas.manifest import SequenceInput, TrainingManifest
 
 

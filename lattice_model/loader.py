@@ -1,10 +1,11 @@
 """Batches of a training or evaluation table: the only module that touches Petastorm.
 
-Petastorm reads whole row groups, in an order shuffled by seed; they are decoded, mixed and cut into batches in a
-background thread. The same files, seed and epoch give the same batches, from whichever batch one starts.
+Petastorm reads whole row groups, in an order shuffled by seed, in a background thread; another one mixes them, cuts
+them into batches and decodes those. The same files, seed and epoch give the same batches, from whichever batch one
+starts.
 
 The processes of a distributed run each take their share of every batch: together they take the batches of one process,
-and as many of them, however the row groups lie. Each reads all row groups, and decodes and holds its own rows alone.
+and as many of them, however the row groups lie. Each reads all row groups, and holds and decodes its own rows alone.
 """
 
 import re
@@ -16,14 +17,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from petastorm.arrow_reader_worker import ArrowReaderWorker
+from petastorm.arrow_reader_worker import ArrowReaderWorker, ArrowReaderWorkerResultsQueueReader
 from petastorm.fs_utils import get_filesystem_and_path_or_paths
 from petastorm.reader import Reader
+from petastorm.workers_pool import EmptyResultError
 from petastorm.workers_pool.dummy_pool import DummyPool
+from pyarrow.parquet import ParquetFile
 
+from lattice_model.loading.columns import Array, to_array
 from lattice_model.loading.mixing import Held, Mixer, Share
 from lattice_model.loading.prefetch import prefetch
-from lattice_model.loading.rows import Array, Arrays, Loaded, columns_of, decode, padding, to_loaded
+from lattice_model.loading.rows import Arrays, Loaded, columns_of, decode, padding, to_loaded
 from lattice_model.loading.survey import Selection, damaged, local_path, read_through, survey
 from schemas.errors import LatticeError
 from schemas.manifest import TrainingManifest
@@ -35,6 +39,8 @@ warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm\.")
 
 _AHEAD = 4
 """Batches read ahead of the training step."""
+_BLOCK = 8192
+"""Rows of a row group that are let go together."""
 
 
 class Loader:
@@ -104,28 +110,34 @@ class Loader:
     def _batches(self, number: int, start: int) -> Generator[Loaded]:
         rng = np.random.default_rng((self._seed, number)) if self._shuffle else None
         mixer = Mixer(self.survey.row_groups, self._batch_size, self._held, rng).skip(start)
-        held, empty = Held(), None
-        with closing(self._row_groups(mixer.to_come())) as row_groups:
+        held, empty = Held(_BLOCK), None
+        with closing(prefetch(self._row_groups(mixer.to_come()), 1)) as row_groups:
             for parts in mixer:
                 own = [part for part in map(self._share.of, parts) if part.start < part.stop]
                 while empty is None or not all(part.chunk in held for part in own):
-                    chunk, columns = next(row_groups)
-                    arrays = self._decode(columns, self._share.among(chunk, mixer.orders.pop(chunk)))
-                    empty = {name: array[:0] for name, array in arrays.items()} if empty is None else empty
-                    held.put(chunk, arrays)
-                taken = [held.take(part) for part in own] or [padding(empty)]
-                rows = {name: np.concatenate([rows[name] for rows in taken]) for name in taken[0]}
-                yield to_loaded(rows, self._manifest, padded=not own)
+                    chunk, table = next(row_groups)
+                    blocks = self._ordered(table, self._share.among(chunk, mixer.orders.pop(chunk)))
+                    empty = {name: column[:0] for name, column in blocks[0].items()} if empty is None else empty
+                    held.put(chunk, blocks)
+                taken = [rows for part in own for rows in held.take(part)] or [empty]
+                # decoded batch by batch: what lies between a column and the batch stays in the processor's cache
+                columns = {name: _joined([rows[name] for rows in taken]) for name in empty}
+                rows = decode(columns, self._manifest, self._keys)
+                yield to_loaded(rows if own else padding(rows), self._manifest, padded=not own)
 
-    def _decode(self, columns: dict[str, Array], order: NDArray[np.int64]) -> Arrays:
-        """The selected rows of a row group, in the given order."""
-        arrays = decode(columns, self._manifest, self._keys)
-        selected = {name: columns[name] for name in ("domain_index", *self._selection.columns)}
-        # shuffled here, where a row lies together, which is cheaper than in Petastorm, column by column
-        chosen = np.flatnonzero(self._selection.mask(selected))[order]
-        return {name: array[chosen] for name, array in arrays.items()}
+    def _ordered(self, table: pa.Table, order: NDArray[np.int64]) -> list[Arrays]:
+        """The selected rows of a row group in the given order, in blocks; one of no rows if there are none."""
+        columns = {name: to_array(table.column(name)) for name in ("domain_index", *self._selection.columns)}
+        chosen = np.flatnonzero(self._selection.mask(columns))[order]
+        cuts = [chosen[start : start + _BLOCK] for start in range(0, max(len(chosen), 1), _BLOCK)]
+        blocks: list[Arrays] = [{} for _ in cuts]
+        for name in self._columns:  # one after the other: each is in the processor's cache while its rows are mixed
+            column = to_array(table.column(name))
+            for block, rows in zip(blocks, cuts, strict=True):
+                block[name] = column.take(rows)
+        return blocks
 
-    def _row_groups(self, numbers: list[int]) -> Generator[tuple[int, dict[str, Array]]]:
+    def _row_groups(self, numbers: list[int]) -> Generator[tuple[int, pa.Table]]:
         """The columns of those row groups, in that order."""
         try:
             filesystem, paths = get_filesystem_and_path_or_paths(
@@ -136,7 +148,7 @@ class Loader:
                 paths,
                 # an anchored pattern: a plain name also matches, with a warning, each name that it begins
                 schema_fields=[rf"{re.escape(name)}\Z" for name in self._columns],
-                worker_class=ArrowReaderWorker,
+                worker_class=_TableWorker,
                 reader_pool=_InOrder(numbers),
                 # endless, and stopped below: Petastorm 0.13 can take 'not handed out yet' for the end and lose rows
                 num_epochs=None,
@@ -145,7 +157,7 @@ class Loader:
             )
             try:
                 for number in numbers:
-                    yield number, next(reader)._asdict()
+                    yield number, next(reader)
             finally:
                 reader.stop()
                 reader.join()
@@ -153,6 +165,35 @@ class Loader:
             for file in self._files:
                 read_through(file, self._columns)
             raise damaged(", ".join(self._files), error) from error
+
+
+def _joined(parts: list[Array]) -> Array:
+    if len({part.dtype for part in parts}) > 1:  # packed sequences of several lengths
+        parts = [part.astype(np.object_) for part in parts]
+    return np.concatenate(parts)
+
+
+class _TableWorker(ArrowReaderWorker):  # type: ignore[misc]
+    """Gives a row group as it was read.
+
+    Petastorm copies its rows, in the order that they have, and makes NumPy arrays of them: of sequences, an object a
+    row.
+    """
+
+    def _read_with_shuffle_row_drop(self, piece: Any, pq_file: ParquetFile, column_names: set[str], _: Any) -> pa.Table:
+        return pq_file.read_row_group(piece.row_group, columns=sorted(column_names))
+
+    @staticmethod
+    def new_results_queue_reader() -> "_Tables":
+        return _Tables()
+
+
+class _Tables(ArrowReaderWorkerResultsQueueReader):  # type: ignore[misc]
+    def read_next(self, workers_pool: DummyPool, schema: Any, ngram: Any) -> pa.Table:
+        try:
+            return workers_pool.get_results()
+        except EmptyResultError as end:
+            raise StopIteration from end
 
 
 class _InOrder(DummyPool):  # type: ignore[misc]  # Petastorm has no types

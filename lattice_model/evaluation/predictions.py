@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lattice_model.loading.rows import Array, Arrays, Loaded
+from lattice_model.loading.columns import Array
+from lattice_model.loading.rows import Arrays, Loaded
 from schemas.errors import LatticeError
 from schemas.manifest import TrainingManifest
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lattice_model.export.archive import Export, program_of
 from lattice_model.export.serving import Inputs
-from schemas.errors import LatticeError
+from lattice_model.loading.columns import to_array, unpack
 from schemas.serving import ServingLayout
 
 KEYS = ("impression_id", "domain", "user_id", "item_id", "impression_time")
@@ -62,22 +62,17 @@ def inputs_of(batch: pa.RecordBatch, layout: ServingLayout) -> Inputs:
     """
     rows = batch.num_rows
     inputs = {
-        "domain": _numbers(batch, "domain_index").astype(np.int64),
-        "categorical": _stacked(rows, [_numbers(batch, part.column) for part in layout.categorical], np.int64),
-        "dense": _stacked(rows, [_numbers(batch, part.column) for part in layout.dense], np.float32),
+        "domain": to_array(batch.column("domain_index")).astype(np.int64),
+        "categorical": _stacked(rows, [to_array(batch.column(part.column)) for part in layout.categorical], np.int64),
+        "dense": _stacked(rows, [to_array(batch.column(part.column)) for part in layout.dense], np.float32),
     }
     for sequence in layout.sequences:
         ids = [_unpacked(batch, part.column, "<i8", sequence.length) for part in sequence.ids]
         numbers = [_unpacked(batch, part.column, "<f4", sequence.length) for part in sequence.dense]
         inputs[f"{sequence.name}/ids"] = _stacked(rows, ids, np.int64, sequence.length)
         inputs[f"{sequence.name}/dense"] = _stacked(rows, numbers, np.float32, sequence.length)
-        inputs[f"{sequence.name}/length"] = _numbers(batch, sequence.length_column).astype(np.int64)
+        inputs[f"{sequence.name}/length"] = to_array(batch.column(sequence.length_column)).astype(np.int64)
     return {name: torch.from_numpy(array) for name, array in inputs.items()}
-
-
-def _numbers(batch: pa.RecordBatch, column: str) -> NDArray[Any]:
-    found: NDArray[Any] = batch.column(column).to_numpy(zero_copy_only=False)  # null becomes NaN
-    return found
 
 
 def _stacked(rows: int, parts: list[NDArray[Any]], dtype: type, *inner: int) -> NDArray[Any]:
@@ -85,18 +80,13 @@ def _stacked(rows: int, parts: list[NDArray[Any]], dtype: type, *inner: int) -> 
 
 
 def _unpacked(batch: pa.RecordBatch, column: str, dtype: str, length: int) -> NDArray[Any]:
-    data = b"".join(batch.column(column).to_pylist())
-    if len(data) != batch.num_rows * length * np.dtype(dtype).itemsize:
-        raise LatticeError(
-            f"column '{column}'", f"A row does not hold {length} values.", "Score rows of the model's own layout."
-        )
-    return np.frombuffer(data, dtype).reshape(-1, length)
+    return unpack(column, to_array(batch.column(column)), dtype, length, "Score rows of the model's own layout.")
 
 
 def _scored(
     batch: pa.RecordBatch, probability_BO: NDArray[np.float32], layout: ServingLayout
 ) -> Iterator[pa.RecordBatch]:
-    domain_B = _numbers(batch, "domain_index")
+    domain_B = to_array(batch.column("domain_index"))
     for position, objective in enumerate(layout.objectives):
         own = np.isin(domain_B, [layout.domains.index(domain) for domain in objective.domains])
         rows = np.flatnonzero(own)

@@ -100,38 +100,37 @@ class Mixer:
 
 
 class Held:
-    """The arrays of the open chunks.
+    """The rows of the open chunks, in blocks: one is let go when its last row was taken.
 
-    A chunk that is drawn from keeps a few rows for long, so that what is left of it is copied and the rest let go as
-    often as half of it was taken: in memory are never more than twice the rows that are left.
+    So in memory are the rows that are left, and of each open chunk less than a block more.
     """
 
-    def __init__(self) -> None:
-        self._arrays: dict[int, tuple[int, Arrays]] = {}
-        """By chunk, from which of its rows on."""
+    def __init__(self, block: int) -> None:
+        self._block = block
+        self._chunks: dict[int, dict[int, Arrays]] = {}
+        """By chunk, its blocks by number."""
 
     def __contains__(self, chunk: int) -> bool:
-        return chunk in self._arrays
+        return chunk in self._chunks
 
     @property
     def rows(self) -> int:
         """How many are in memory."""
-        return sum(_rows(arrays) for _, arrays in self._arrays.values())
+        return sum(_rows(arrays) for blocks in self._chunks.values() for arrays in blocks.values())
 
-    def put(self, chunk: int, arrays: Arrays) -> None:
-        """Hold a chunk."""
-        self._arrays[chunk] = (0, arrays)
+    def put(self, chunk: int, blocks: Sequence[Arrays]) -> None:
+        """Hold a chunk: blocks of exactly so many rows, the last one of some."""
+        self._chunks[chunk] = dict(enumerate(blocks))
 
-    def take(self, part: Part) -> Arrays:
-        """The rows of a part; those before it are not asked for again."""
-        offset, arrays = self._arrays[part.chunk]
-        start, stop = part.start - offset, part.stop - offset
-        left = _rows(arrays) - stop
-        if not left:
-            del self._arrays[part.chunk]
-        elif 2 * left <= _rows(arrays):
-            self._arrays[part.chunk] = (part.stop, {name: array[stop:].copy() for name, array in arrays.items()})
-        return {name: array[start:stop] for name, array in arrays.items()}
+    def take(self, part: Part) -> Iterator[Arrays]:
+        """The rows of a part, block by block; those before it are not asked for again."""
+        blocks = self._chunks[part.chunk]
+        for number in range(part.start // self._block, (part.stop - 1) // self._block + 1):
+            start, stop = max(0, part.start - number * self._block), part.stop - number * self._block
+            arrays = blocks[number] if stop < _rows(blocks[number]) else blocks.pop(number)
+            yield {name: array[start:stop] for name, array in arrays.items()}
+        if not blocks:
+            del self._chunks[part.chunk]
 
 
 def _rows(arrays: Arrays) -> int:

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from lattice_model.batch import Batch, SequenceBatch
+from lattice_model.loading.columns import Array, unpack
 from schemas.errors import LatticeError
 from schemas.manifest import SequenceInput, TrainingManifest
 
-Array = NDArray[Any]
 Arrays = dict[str, Array]
 """Arrays by name, all with the rows as their first axis."""
 
 _KEY = "key/"
+_REBUILD = "Build the training table again: it and its manifest do not belong together."
 
 
 class Loaded(NamedTuple):
@@ -38,7 +39,11 @@ class Loaded(NamedTuple):
 
 def fold(hashes: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     """Rows of an embedding table of ``size`` rows: ``1 + pmod(h, size - 1)``, and 0 (absent) stays 0."""
-    return np.where(hashes == 0, 0, 1 + np.mod(hashes, size - 1))
+    last = size - 1
+    # NumPy vectorizes the division by one number, not the remainder; what overflows here cancels out
+    folded = hashes - hashes // last * last + 1
+    folded[hashes == 0] = 0
+    return folded
 
 
 def columns_of(manifest: TrainingManifest, keys: Sequence[str]) -> dict[str, str]:
@@ -104,8 +109,12 @@ def to_loaded(arrays: Arrays, manifest: TrainingManifest, padded: bool = False) 
 
 def _decode_sequence(columns: Mapping[str, Array], sequence: SequenceInput) -> Arrays:
     rows = len(columns[sequence.length_column])
-    ids = (fold(_unpack(columns, part.column, "<i8", sequence.length), part.size) for part in sequence.ids)
-    numbers = (_unpack(columns, part.column, "<f4", sequence.length) for part in sequence.dense)
+
+    def unpacked(name: str, dtype: str) -> Array:
+        return unpack(name, columns[name], dtype, sequence.length, _REBUILD)
+
+    ids = (fold(unpacked(part.column, "<i8"), part.size) for part in sequence.ids)
+    numbers = (unpacked(part.column, "<f4") for part in sequence.dense)
     return {
         f"{sequence.name}/ids": _stack(rows, ids, np.int64, sequence.length),
         f"{sequence.name}/dense": _stack(rows, numbers, np.float32, sequence.length),
@@ -123,18 +132,6 @@ def _whole(columns: Mapping[str, Array], name: str) -> NDArray[np.int64]:
     if columns[name].dtype.kind not in "iu":  # a null turns a column of whole numbers into floats
         raise LatticeError(f"column '{name}'", "It holds a null.", "An absent id is 0; build the table again.")
     return columns[name].astype(np.int64, copy=False)
-
-
-def _unpack(columns: Mapping[str, Array], name: str, dtype: str, length: int) -> Array:
-    values = columns[name].tolist()
-    width = length * np.dtype(dtype).itemsize
-    if set(map(type, values)) <= {bytes} and set(map(len, values)) <= {width}:
-        return np.frombuffer(b"".join(values), dtype).reshape(len(values), length)
-    raise LatticeError(
-        f"column '{name}'",
-        f"A row does not hold {length} values ({width} bytes).",
-        "Build the training table again: it and its manifest do not belong together.",
-    )
 
 
 def _keyed(names: list[str], ids_BC: NDArray[np.int64]) -> KeyedJaggedTensor:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow.fs import FileSystem
 
-from lattice_model.loading.rows import Array
+from lattice_model.loading.columns import Array
 from schemas.errors import LatticeError
 from schemas.manifest import Split, TrainingManifest
 

@@ -20,6 +20,7 @@ from lattice_model.export.archive import Export, program_of
 from lattice_model.export.float8 import Scaling, to_float8
 from lattice_model.export.scoring import CHUNK, inputs_of, score
 from lattice_model.export.serving import Inputs
+from lattice_model.loading.columns import to_array
 from lattice_model.loading.rows import decode, to_loaded
 from lattice_model.models import MODELS
 from lattice_model.network.model import Model
@@ -48,7 +49,7 @@ def rows_of(rows: pa.Table) -> pa.RecordBatch:
 
 def probabilities(network: Model, rows: pa.Table, manifest: TrainingManifest) -> Tensor:
     """By the network itself, from the same columns by the loader's code: (B, O)."""
-    columns = {name: rows[name].to_pandas().to_numpy().copy() for name in rows.column_names}
+    columns = {name: to_array(rows[name]) for name in rows.column_names}
     with torch.inference_mode():
         logits = network(to_loaded(decode(columns, manifest, ()), manifest).batch)
     return torch.sigmoid(logits[:, list(manifest.oracle_heads())].double()).float()
