@@ -1,13 +1,20 @@
-"""What the loader reads a second, beside pyarrow alone on the same files and columns, and how long training waits.
+"""What the loader reads a second, beside pyarrow alone, FuxiCTR's and mosaicml-streaming; how long training waits.
 
-``python -m benchmarks.loader`` writes a made-up training table of ids, numbers and a sequence as Parquet, streams it
-by the loader (decoded, shuffled, as tensors) and by pyarrow (``iter_batches``: Arrow columns and no further), the
-better of some passes each, and trains a network on it.
+``python -m benchmarks.loading`` writes a made-up training table of ids, numbers and a sequence as Parquet, streams it
+by the loader (decoded, shuffled, as tensors) and by pyarrow (``iter_batches``: Arrow columns, or NumPy arrays of them,
+in order), the best of some passes each, and trains a network on it. The peers' pins are not ours, so they run in an
+environment of their own, on the same rows with sequences as lists:
+
+  python -m venv /tmp/peers
+  /tmp/peers/bin/pip install torch==2.14.1 fuxictr==2.3.10 mosaicml-streaming==0.13.0 'ray[data]'
+  python -m benchmarks.loading --peers /tmp/peers/bin/python
 """
 
+import json
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +31,7 @@ from benchmarks.quality_result import Machine
 from benchmarks.results import Out, Result, Scratch, save
 from jobs.memory import PeakMemory
 from lattice_model.loader import Loader
+from lattice_model.loading.columns import to_array, unpack
 from lattice_model.loading.rows import columns_of
 from lattice_model.models import configure
 from lattice_model.network import Hyperparameters
@@ -32,7 +40,8 @@ from lattice_model.training.trainer import train
 from schemas.manifest import TrainingManifest
 
 BATCH, ROW_GROUP, GROUPS_A_FILE = 4096, 40_000, 2
-_PASSES = 2
+_PASSES, _PEERS_PASSES = 3, 2
+PEERS = {"fuxictr": "FuxiCTR's Parquet loader", "streaming": "mosaicml-streaming"}
 console = Console(stderr=True)
 
 
@@ -41,10 +50,10 @@ class Read(Result):
 
     way: str
     rows_a_second: float
-    share_of_arrow: float
     first_batch: float
     """Seconds."""
     peak_gib: float
+    """Of all processes, this one's torch and what else it imports included."""
 
 
 class Loading(Result):
@@ -112,7 +121,7 @@ def _packed(values: NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(), len(values), [None, offsets.buffers()[1], pa.py_buffer(values.tobytes())])
 
 
-def measure(way: str, passes: Callable[[int], Iterable[Any]], rows: int, arrow: float | None = None) -> Read:
+def measure(way: str, passes: Callable[[int], Iterable[Any]], rows: int) -> Read:
     """Stream the table some times; the best pass counts."""
     seconds, first = [], []
     with PeakMemory() as memory:
@@ -124,32 +133,70 @@ def measure(way: str, passes: Callable[[int], Iterable[Any]], rows: int, arrow: 
             for _ in batches:
                 pass
             seconds.append(time.monotonic() - started)
-    rate = rows / min(seconds)
-    console.print(f"{way}: {rate:,.0f} rows/s", highlight=False)
-    return Read(
-        way=way,
-        rows_a_second=rate,
-        share_of_arrow=rate / (arrow or rate),
-        first_batch=min(first),
-        peak_gib=memory.peak / 2**30,
-    )
+    return _read(way, rows, min(seconds), min(first), memory)
 
 
-def arrow_batches(files: list[str], columns: list[str]) -> Iterable[pa.RecordBatch]:
+def _read(way: str, rows: int, seconds: float, first: float, memory: PeakMemory) -> Read:
+    console.print(f"{way}: {rows / seconds:,.0f} rows/s", highlight=False)
+    return Read(way=way, rows_a_second=rows / seconds, first_batch=first, peak_gib=memory.peak / 2**30)
+
+
+def arrow_batches(files: Sequence[str], columns: list[str]) -> Iterable[pa.RecordBatch]:
     for file in files:
         yield from pq.ParquetFile(file).iter_batches(BATCH, columns=columns)
 
 
-def run(rows: int, events: int, steps: int, folder: Path) -> Loading:
+def numpy_batches(files: Sequence[str], columns: list[str]) -> Iterable[dict[str, NDArray[Any]]]:
+    """Unknown numbers as NaN, packed sequences as they are."""
+    for batch in arrow_batches(files, columns):
+        yield {name: to_array(batch.column(name)) for name in columns}
+
+
+def peer(loader: str, python: Path, files: Sequence[str], manifest: TrainingManifest, rows: int) -> Read:
+    """Stream the table's rows, sequences as lists, by a peer."""
+    with tempfile.TemporaryDirectory(dir=Path(files[0]).parent) as folder, PeakMemory() as memory:
+        for number, file in enumerate(files):
+            with_lists = _with_lists(pq.read_table(file), manifest)
+            pq.write_table(with_lists, Path(folder) / f"part-{number:04}.parquet", row_group_size=ROW_GROUP)
+        found = subprocess.run(
+            [python, Path(__file__).with_name("theirs.py"), loader, folder, str(BATCH), str(_PEERS_PASSES)],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    if found.returncode:
+        raise SystemExit(f"{PEERS[loader]} ended with status {found.returncode}:\n{found.stderr[-4000:]}")
+    result = json.loads(found.stdout.splitlines()[-1])
+    if result["rows"] != rows:
+        raise SystemExit(f"{PEERS[loader]} gave {result['rows']} rows of {rows}.")
+    return _read(PEERS[loader], rows, result["seconds"], result["first_batch"], memory)
+
+
+def _with_lists(table: pa.Table, manifest: TrainingManifest) -> pa.Table:
+    for sequence in manifest.sequences:
+        for dtype, parts in (("<i8", sequence.ids), ("<f4", sequence.dense)):
+            for part in parts:
+                values = unpack(part.column, to_array(table[part.column]), dtype, sequence.length, "")
+                offsets = pa.array(np.arange(len(values) + 1) * sequence.length, pa.int32())
+                lists = pa.ListArray.from_arrays(offsets, pa.array(values.ravel()))
+                table = table.set_column(table.column_names.index(part.column), part.column, lists)
+    return table
+
+
+def run(rows: int, events: int, steps: int, peers: Path | None, folder: Path) -> Loading:
     """Write, read and train."""
     manifest = make_manifest(events=events)
     files = write_table(manifest, rows, folder)
     columns = list(columns_of(manifest, ()))
-    arrow = measure("pyarrow alone", lambda _: arrow_batches(files, columns), rows)
-    reads = [arrow]
-    for way, shuffle in (("the loader, shuffled", True), ("the loader, in order", False)):
-        loader = Loader(files, manifest, batch_size=BATCH, shuffle=shuffle)
-        reads.append(measure(way, loader.epoch, rows, arrow.rows_a_second))
+    shuffled, ordered = (Loader(files, manifest, batch_size=BATCH, shuffle=shuffle) for shuffle in (True, False))
+    reads = [
+        measure("pyarrow alone, Arrow columns", lambda _: arrow_batches(files, columns), rows),
+        measure("pyarrow alone, NumPy arrays", lambda _: numpy_batches(files, columns), rows),
+        measure("the loader, shuffled", shuffled.epoch, rows),
+        measure("the loader, in order", ordered.epoch, rows),
+    ]
+    if peers is not None:
+        reads += [peer(loader, peers, files, manifest, rows) for loader in PEERS]
     log = train(
         config=TrainingConfig(batch_size=BATCH, steps=steps, save_every=1e9),
         network_config=configure(Hyperparameters(), manifest, "test"),
@@ -179,16 +226,19 @@ def page(result: Loading) -> str:
         "",
         f"{result.rows:,} made-up rows of {result.columns} columns, with a sequence of {result.events} events of five "
         f"fields, {result.bytes / 2**20:,.0f} MiB in row groups of {ROW_GROUP:,}, in batches of {BATCH:,}; by "
-        "`python -m benchmarks.loader`. pyarrow alone is `iter_batches` over the same files and columns: Arrow "
-        "columns and no further. The loader gives tensors: ids folded, numbers stacked, sequences unpacked, and rows "
-        "mixed over row groups where it shuffles.",
+        "`python -m benchmarks.loading`, the best of some passes. pyarrow alone is `iter_batches` over the same files "
+        "and columns, in order. The loader gives tensors: ids folded, numbers stacked, sequences unpacked, and rows "
+        "mixed over row groups where it shuffles. FuxiCTR's loader reads the same rows with sequences as lists, by Ray "
+        "Data with two batches ahead and a buffer as large as ours; mosaicml-streaming reads them in its own format "
+        "by two workers. Memory is that of all processes, torch included.",
         "",
-        "| way | rows a second | of pyarrow alone | first batch, s | peak GiB |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| way | rows a second | of Arrow columns | of NumPy arrays | first batch, s | peak GiB |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
+    arrow, arrays = (part.rows_a_second for part in result.reads[:2])
     lines += [
-        f"| {part.way} | {part.rows_a_second:,.0f} | {part.share_of_arrow:.2f} | {part.first_batch:.1f} | "
-        f"{part.peak_gib:.2f} |"
+        f"| {part.way} | {part.rows_a_second:,.0f} | {part.rows_a_second / arrow:.2f} | "
+        f"{part.rows_a_second / arrays:.2f} | {part.first_batch:.1f} | {part.peak_gib:.2f} |"
         for part in result.reads
     ]
     trained = (
@@ -202,19 +252,20 @@ def main(
     rows: Annotated[int, typer.Option("--rows", help="Of the table.")] = 400_000,
     events: Annotated[int, typer.Option("--events", help="Of its sequence.")] = 20,
     steps: Annotated[int, typer.Option("--steps", help="Of the training.")] = 40,
+    peers: Annotated[Path | None, typer.Option("--peers", help="The Python of an environment that has them.")] = None,
     scratch: Scratch = None,
     out: Out = Path("docs/results/loader.md"),
 ) -> None:
-    """Measure the loader beside pyarrow alone.
+    """Measure the loader beside pyarrow alone and, in an environment of their own, beside its peers.
 
     Examples:
 
-      python -m benchmarks.loader
+      python -m benchmarks.loading
 
-      python -m benchmarks.loader --rows 50000 --steps 5 --out /tmp/loader.md
+      python -m benchmarks.loading --rows 50000 --steps 5 --out /tmp/loader.md
     """
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        result = run(rows, events, steps, Path(folder))
+        result = run(rows, events, steps, peers, Path(folder))
     save(result, page(result), out)
     print(page(result))
 
