@@ -468,15 +468,15 @@ def compact(
     """Merge a table's small files into larger ones and publish the result; the same rows, in a new version.
 
     Readers of older versions are not disturbed: no file is removed. ``beside`` and ``run`` as of ``publish``.
-    ``rows_a_group``: of a table that is laid out for training, so many rows a row group at most, and packed to be read
-    fast; otherwise as many as the library takes, packed small.
+    ``rows_a_group``: of a table that is laid out for training, so many rows a row group at most; otherwise as many as
+    the library takes.
     """
     _forget_orphans(table)
     delta = DeltaTable(table.uri)
     coded = {column.name: not _is_plain(column) for column in delta.schema().fields}
     done = delta.optimize.compact(
         writer_properties=WriterProperties(
-            compression="SNAPPY" if rows_a_group else "ZSTD",
+            compression="ZSTD",
             max_row_group_size=rows_a_group,
             column_properties={name: ColumnProperties(dictionary_enabled=is_coded) for name, is_coded in coded.items()},
         ),

@@ -145,7 +145,7 @@ def test_merged_files_keep_the_size_of_row_groups(spark: SparkSession, tmp_path:
     merged = pq.ParquetFile(files(compact(before, rows_a_group=40))[0]).metadata
     assert [merged.row_group(n).num_rows for n in range(merged.num_row_groups)] == [40] * 7 + [20]
     id_, x = (merged.row_group(0).column(n) for n in range(2))
-    assert (id_.has_dictionary_page, x.has_dictionary_page, x.compression) == (True, False, "SNAPPY")
+    assert (id_.has_dictionary_page, x.has_dictionary_page, x.compression) == (True, False, "ZSTD")
 
 
 def test_nothing_to_add_publishes_what_there_is(spark: SparkSession, tmp_path: Path) -> None:
