@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from benchmarks.generated_inputs import make_manifest
+from benchmarks.generated_table import ROW_GROUP, write_table
 from benchmarks.quality_result import Machine
 from benchmarks.results import Out, Result, Scratch, save
 from jobs.memory import PeakMemory
@@ -39,7 +40,7 @@ from lattice_model.training.config import TrainingConfig
 from lattice_model.training.trainer import train
 from schemas.manifest import TrainingManifest
 
-BATCH, ROW_GROUP, GROUPS_A_FILE = 4096, 40_000, 2
+BATCH = 4096
 _PASSES, _PEERS_PASSES = 3, 2
 PEERS = {"fuxictr": "FuxiCTR's Parquet loader", "streaming": "mosaicml-streaming"}
 console = Console(stderr=True)
@@ -68,57 +69,6 @@ class Loading(Result):
     waiting_share: float
     trained_rows_a_second: float
     machine: Machine
-
-
-def write_table(manifest: TrainingManifest, rows: int, folder: Path) -> list[str]:
-    """Random rows, row group by row group, as the pipeline lays a training table out."""
-    rng = np.random.default_rng(1)
-    paths, size = [], ROW_GROUP * GROUPS_A_FILE
-    for number, start in enumerate(range(0, rows, size)):
-        path = folder / f"part-{number:04}.parquet"
-        writer = None
-        for first in range(start, min(start + size, rows), ROW_GROUP):
-            table = _row_group(manifest, min(ROW_GROUP, rows - first, start + size - first), rng)
-            coded = [name for name in table.column_names if not pa.types.is_floating(table.schema.field(name).type)]
-            writer = writer or pq.ParquetWriter(path, table.schema, compression="snappy", use_dictionary=coded)
-            writer.write_table(table, row_group_size=ROW_GROUP)
-        if writer is not None:
-            writer.close()
-        paths.append(str(path))
-    return paths
-
-
-def _row_group(manifest: TrainingManifest, rows: int, rng: np.random.Generator) -> pa.Table:
-    def hashes(count: int, *shape: int) -> NDArray[np.int64]:
-        """Of so many values, some seen often; a tenth is absent."""
-        values = np.random.default_rng(count).integers(-(2**63), 2**63 - 1, count)
-        found = values[np.minimum(rng.exponential(count / 8, shape).astype(np.int64), count - 1)]
-        return np.where(rng.random(shape) < 0.1, 0, found)
-
-    columns: dict[str, Any] = {
-        "domain_index": pa.array(rng.integers(0, len(manifest.domains), rows), pa.int32()),
-        "window_index": pa.array(rng.integers(0, len(manifest.windows), rows), pa.int32()),
-        "weight": pa.array(np.ones(rows), pa.float32()),
-    }
-    columns |= {part.column: pa.array(hashes(part.size, rows)) for part in manifest.categorical}
-    for number in manifest.dense:
-        columns[number.column] = pa.array(rng.normal(size=rows).round(2), pa.float32(), mask=rng.random(rows) < 0.1)
-    for objective in manifest.objectives:
-        columns[objective.column] = pa.array((rng.random(rows) < 0.1).astype(np.float32), mask=rng.random(rows) < 0.3)
-    for sequence in manifest.sequences:
-        columns[sequence.length_column] = pa.array(rng.integers(0, sequence.length + 1, rows), pa.int32())
-        for event_id in sequence.ids:
-            columns[event_id.column] = _packed(hashes(event_id.size, rows, sequence.length))
-        for event_number in sequence.dense:
-            values = rng.exponential(5.0, (rows, sequence.length)).round(1).astype("<f4")
-            columns[event_number.column] = _packed(values)
-    return pa.table(columns)
-
-
-def _packed(values: NDArray[Any]) -> pa.Array:
-    width = values.shape[1] * values.itemsize
-    offsets = pa.array(np.arange(len(values) + 1) * width, pa.int32())
-    return pa.Array.from_buffers(pa.binary(), len(values), [None, offsets.buffers()[1], pa.py_buffer(values.tobytes())])
 
 
 def measure(way: str, passes: Callable[[int], Iterable[Any]], rows: int) -> Read:

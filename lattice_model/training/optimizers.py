@@ -10,9 +10,9 @@ from torch.distributed.tensor import DTensor
 from torch.optim import AdamW, Optimizer
 from torchrec.distributed.model_parallel import DistributedModelParallel
 from torchrec.modules.embedding_modules import EmbeddingBagCollection, EmbeddingCollection
-from torchrec.optim.rowwise_adagrad import RowWiseAdagrad
 
 from lattice_model.training.config import TrainingConfig
+from lattice_model.training.sparse_tables import SparseRowWiseAdagrad
 
 _LARGEST_SIDE = 2048
 """Of a matrix, for SOAP to decompose it: beyond it the time grows with the cube. Shampoo cuts matrices into blocks."""
@@ -73,7 +73,7 @@ def build_optimizers(network: nn.Module, config: TrainingConfig) -> list[Optimiz
         if network.plan.plan:  # in every process, whichever tables lie in it
             optimizers.append(network.fused_optimizer)
     elif tables:
-        optimizers.append(RowWiseAdagrad(tables, lr=config.embedding_learning_rate, eps=ADAGRAD_EPSILON))
+        optimizers.append(SparseRowWiseAdagrad(tables, lr=config.embedding_learning_rate, eps=ADAGRAD_EPSILON))
     return optimizers
 
 

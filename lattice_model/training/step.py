@@ -26,6 +26,7 @@ from lattice_model.training.gradients import Gradients
 from lattice_model.training.optimizer_state import optimizer_state, restore_optimizer
 from lattice_model.training.optimizers import build_optimizers, dense_parameters
 from lattice_model.training.schedule import learning_rate_share
+from lattice_model.training.sparse_tables import name_rows
 from lattice_model.training.state import Tree
 from schemas.errors import LatticeError
 
@@ -49,6 +50,8 @@ class Step:
         self._config = config
         self._device = device
         self._differentiate = Gradients(network, config)
+        if sharded is None and config.metabalance is None:  # which adds up whole gradients
+            name_rows(network, network.config.inputs, config.batch_size)
         self._model: nn.Module = torch.compile(trained) if config.compile else trained  # type: ignore[assignment]
         self._optimizers: list[Optimizer] = build_optimizers(trained, config)
         self._schedules = [
