@@ -169,17 +169,13 @@ def page(result: Profile) -> str:
         "| --- | ---: | ---: |",
     ]
     lines += [
-        f"| {part.name} | {1000 * part.seconds:.1f} | {part.seconds / result.step:.1%} |" for part in result.parts
-    ]
-    lines += [
+        *(_row(part, result) for part in result.parts),
         "",
-        "Each module by itself, forward and backward, on the inputs that it has in the step; what a path holds is in it.",
+        "Each module by itself, forward and backward, on the inputs that it has in the step, with all that it holds.",
         "",
         "| module | ms | share of the step |",
         "| --- | ---: | ---: |",
-    ]
-    lines += [
-        f"| {part.name} | {1000 * part.seconds:.1f} | {part.seconds / result.step:.1%} |" for part in result.modules
+        *(_row(part, result) for part in result.modules),
     ]
     return "\n".join([*lines, "", str(result.machine), ""])
 
