@@ -7,6 +7,7 @@ its checks, or whose writer was killed, is never read. A failed candidate is und
 
 import json
 import operator
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -179,7 +180,8 @@ def read_rows(table: Published, columns: list[str] | None = None, where: Filter 
         columns: which; None for all.
         where: (column, ``=``, value) each, all of which hold.
     """
-    rows: pa.Table = _at(table.uri, table.version).to_pyarrow_table(columns=columns, filters=where)
+    with _sound(table.uri):
+        rows: pa.Table = _at(table.uri, table.version).to_pyarrow_table(columns=columns, filters=where)
     return rows
 
 
@@ -232,14 +234,32 @@ def count_between(spark: SparkSession, table: Published, column: str, span: Span
     """How many rows of a published version have a time in a span."""
     if not is_local(table.uri):
         return read(spark, table).where(span.holds(column)).count()
-    return int(_dataset(table, holding(table, column, [span])[0]).count_rows(filter=_within(span, column)))
+    with _sound(table.uri):
+        return int(_dataset(table, holding(table, column, [span])[0]).count_rows(filter=_within(span, column)))
 
 
 def _in_memory(
     spark: SparkSession, table: Published, paths: Sequence[str], condition: pc.Expression | None = None
 ) -> DataFrame:
     """Rows of some local files of a table."""
-    return in_memory(spark, _dataset(table, paths).to_table(filter=condition), _spark_schema(table))
+    with _sound(table.uri):
+        rows = _dataset(table, paths).to_table(filter=condition)
+    return in_memory(spark, rows, _spark_schema(table))
+
+
+@contextmanager
+def _sound(uri: str) -> Iterator[None]:
+    """Raise LatticeError where a file of a table, read without Spark, is missing or damaged."""
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        said = str(error).splitlines()[0].rstrip(".")
+        named = re.search(r"'([^']+\.parquet)'", said)
+        raise LatticeError(
+            uri if named is None else named[1] if "/" in named[1] else f"{uri}/{named[1]}",
+            f"A file of the table cannot be read: {said}.",
+            "Restore the file; or delete the table's folder and build again.",
+        ) from error
 
 
 def _dataset(table: Published, paths: Sequence[str]) -> ds.Dataset:
@@ -272,7 +292,9 @@ def _within(span: Span, column: str) -> pc.Expression:
 def among(table: Published, column: str, values: pa.Array) -> pa.Array:
     """Which of a few values a column of a published version has, without Spark; a row each."""
     rows = _at(table.uri, table.version).to_pyarrow_dataset()
-    return rows.to_table(columns=[column], filter=pc.field(column).isin(values)).column(column).combine_chunks()
+    with _sound(table.uri):
+        found = rows.to_table(columns=[column], filter=pc.field(column).isin(values))
+    return found.column(column).combine_chunks()
 
 
 def read_delta(
@@ -600,7 +622,8 @@ def value_counts(uri: str, *columns: str) -> dict[tuple[str, ...], int]:
     """How many rows of a small Delta table have each combination of values; empty where there is no table."""
     if not exists(uri):
         return {}
-    rows = DeltaTable(uri).to_pyarrow_table(columns=list(columns)).select(columns).to_pydict()
+    with _sound(uri):
+        rows = DeltaTable(uri).to_pyarrow_table(columns=list(columns)).select(columns).to_pydict()
     return dict(sorted(Counter(zip(*rows.values(), strict=True)).items()))
 
 

@@ -1,5 +1,6 @@
 """Publishing: whole or not at all, and only what passed its checks."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from pipelines.tables import (
     published,
     read,
     read_few,
+    read_rows,
     require,
+    value_counts,
 )
 from schemas.errors import LatticeError
 
@@ -251,3 +254,37 @@ def test_what_is_read_stays_what_it_was(spark: SparkSession, tmp_path: Path) -> 
 def test_keys_that_are_there_are_found(spark: SparkSession, tmp_path: Path) -> None:
     made = _by_day(spark, str(tmp_path / "t"))
     assert sorted(among(made, "id", pa.array([3, 24, 95, 96])).to_pylist()) == [24, 95]
+
+
+def _zeroed(file: Path) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def _inside(file: Path) -> None:
+    """The footer is sound: the damage shows only where the rows are read."""
+    content = bytearray(file.read_bytes())
+    content[4 : len(content) // 3] = bytes(len(content) // 3 - 4)
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [_zeroed, _inside, Path.unlink])
+def test_a_damaged_file_that_is_read_without_spark_is_one_message(
+    spark: SparkSession, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    uri = str(tmp_path / "t")
+    rows = spark.range(2000).select("id", F.timestamp_seconds("id").alias("time"), F.sha1(F.hex("id")).alias("name"))
+    made = publish(rows.coalesce(1), uri, fingerprint="f", check=accept)
+    (path,) = files(made)
+    damage(Path(path.removeprefix("file://")))
+    span = Span(datetime(1970, 1, 1, 0, 0, 9, tzinfo=UTC), datetime(1970, 1, 1, 0, 20, tzinfo=UTC))
+    reads: list[Callable[[], object]] = [
+        lambda: read_rows(made),
+        lambda: read_few(spark, made, "time", [span]),
+        lambda: count_between(spark, made, "time", span),
+        lambda: among(made, "name", pa.array(["a"])),
+        lambda: value_counts(uri, "name"),
+    ]
+    for read_them in reads:
+        with pytest.raises(LatticeError, match=r"(?s)cannot be read.*Restore the file") as told:
+            read_them()
+        assert str(tmp_path) in str(told.value)
