@@ -28,14 +28,15 @@ def sparse(model: torch.nn.Module) -> dict[str, bool]:
 
 def test_a_table_with_many_more_rows_than_look_ups_names_them() -> None:
     model = network()
-    name_rows(model, model.config.inputs, batch_size=1)
+    batch_size = 5
+    name_rows(model, model.config.inputs, batch_size)
     sizes = {part.id_space: part.size for part in MANIFEST.categorical}
     features = [part.id_space for part in MANIFEST.categorical]
-    wanted = {f"bag {name}": features.count(name) < SHARE * size for name, size in sizes.items()}
+    wanted = {f"bag {name}": batch_size * features.count(name) < SHARE * size for name, size in sizes.items()}
     for sequence in MANIFEST.sequences:
         spaces = [part.id_space for part in sequence.ids]
         for part in sequence.ids:
-            looked_up = sequence.length * spaces.count(part.id_space)
+            looked_up = batch_size * sequence.length * spaces.count(part.id_space)
             wanted[f"event {part.id_space}"] = looked_up < SHARE * part.size
     assert sparse(model) == wanted
     assert set(wanted.values()) == {True, False}
