@@ -24,6 +24,8 @@ from schemas.errors import LatticeError
 from schemas.report import ReportStatistics, RunInfo
 
 Json = Mapping[str, Any]
+_DIGITS = 16
+"""Of a fingerprint, which are 64: as many as fit in a line."""
 
 
 def render_report(
@@ -98,9 +100,10 @@ def _versions_section(run: RunInfo) -> Section:
     table = Table(
         title="Versions of every table",
         columns=("Table", "Delta version", "Rows", "Fingerprint"),
-        rows=tuple((t.name, str(t.version), formats.count(t.rows), t.fingerprint) for t in run.tables),
+        rows=tuple((t.name, str(t.version), formats.count(t.rows), t.fingerprint[:_DIGITS]) for t in run.tables),
         remark=True,
-        note="The fingerprint stands for the input, code and configuration that the table was built from.",
+        note=f"The fingerprint, here its first {_DIGITS} digits, stands for the input, code and configuration that the "
+        "table was built from.",
     )
     return Section(
         key="versions",
