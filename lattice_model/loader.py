@@ -168,7 +168,7 @@ class Loader:
 
 
 def _joined(parts: list[Array]) -> Array:
-    if len({part.dtype for part in parts}) > 1:  # packed sequences of several lengths
+    if len({part.dtype for part in parts if part.dtype.kind in "VO"}) > 1:  # packed sequences of several lengths
         parts = [part.astype(np.object_) for part in parts]
     return np.concatenate(parts)
 

@@ -12,7 +12,9 @@ Array = NDArray[Any]
 
 
 def to_array(column: pa.Array | pa.ChunkedArray) -> Array:
-    """Its R values: numbers with NaN for null; binary values of one width W as ``V<W>``, which are not copied."""
+    """Its R values: numbers with NaN for null; strings, with ``None`` for null, in NumPy's own type; binary values of
+    one width W as ``V<W>``, which are not copied.
+    """
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_binary(array.type) and len(array) and not array.null_count:
         _, offsets, data = array.buffers()
@@ -21,7 +23,7 @@ def to_array(column: pa.Array | pa.ChunkedArray) -> Array:
         if width and (np.diff(ends) == width).all():
             return np.frombuffer(data, f"V{width}", len(array), int(ends[0]))
     found: Array = array.to_numpy(zero_copy_only=False)
-    return found
+    return found.astype(np.str_) if pa.types.is_string(array.type) else found
 
 
 def unpack(name: str, values: Array, dtype: str, length: int, remedy: str) -> Array:

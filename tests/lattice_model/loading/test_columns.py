@@ -46,3 +46,10 @@ def test_no_rows() -> None:
 def test_a_null_number_is_not_a_number() -> None:
     np.testing.assert_array_equal(to_array(pa.array([1.5, None], pa.float32())), np.array([1.5, np.nan], np.float32))
     assert to_array(pa.array([1, None], pa.int64())).dtype == np.float64
+
+
+def test_strings_are_numpys_own() -> None:
+    """So that parts of a column join, whichever of them have values."""
+    parts = [to_array(pa.array(values, pa.string())) for values in (["anna"], [None], [], ["b", "benedict"])]
+    assert np.concatenate(parts).tolist() == ["anna", "None", "b", "benedict"]
+    assert {part.dtype.kind for part in parts} == {"U"}
