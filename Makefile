@@ -78,7 +78,7 @@ schedule: $(STAMP) ## Check docker/schedule with systemd and, in an environment 
 store: $(STAMP) ## Build on an object store: a local S3 server, in an environment of its own
 	@[ -x .cache/moto/bin/moto_server ] || { $(UV) venv --quiet --python "$(PYTHON)" .cache/moto && \
 		$(UV) pip install --quiet --python .cache/moto --requirement docker/moto.txt; }
-	$(BIN)/python -m benchmarks.object_store --server .cache/moto/bin/moto_server
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.object_store --server .cache/moto/bin/moto_server
 
 browser: ## Install Chromium for the report's test, where that is possible
 	@if command -v chromium >/dev/null; then :; \
