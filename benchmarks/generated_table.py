@@ -1,4 +1,4 @@
-"""A made-up training table, laid out as the pipeline does it: for measuring what does not depend on data."""
+"""A made-up training table, in columns as the pipeline writes them: for measuring what does not depend on data."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ ROW_GROUP, GROUPS_A_FILE = 40_000, 2
 
 
 def write_table(manifest: TrainingManifest, rows: int, folder: Path) -> list[str]:
-    """Random rows, row group by row group, as the pipeline lays a training table out."""
+    """Random rows, row group by row group, in columns as the pipeline writes them."""
     rng = np.random.default_rng(1)
     paths, size = [], ROW_GROUP * GROUPS_A_FILE
     for number, start in enumerate(range(0, rows, size)):

@@ -32,7 +32,7 @@ ROWS_PER_FILE = 250_000
 ID_BYTES, NUMBER_BYTES = 8, 4
 # Of a row group, before compression: what Spark makes of its limit below, which counts compressed bytes.
 GROUP_BYTES = 96 * 1024 * 1024
-# Zstandard is read and written as fast as Snappy, in three quarters of the bytes (docs/results/layout.md).
+# The loader reads Zstandard as fast as Snappy, in three quarters of the bytes (docs/results/layout.md).
 PARQUET_OPTIONS = {"compression": "zstd", "parquet.block.size": str(48 * 1024 * 1024)}
 
 

@@ -7,6 +7,7 @@ its checks, or whose writer was killed, is never read. A failed candidate is und
 
 import json
 import operator
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -252,11 +253,13 @@ def _sound(uri: str) -> Iterator[None]:
     """Raise LatticeError where a file of a table, read without Spark, is missing or damaged."""
     try:
         yield
+    except PermissionError:  # the file may be sound: jobs.spark_errors has the remedy
+        raise
     except (pa.ArrowInvalid, OSError) as error:
         said = str(error).splitlines()[0].rstrip(".")
         named = re.search(r"'([^']+\.parquet)'", said)
         raise LatticeError(
-            uri if named is None else named[1] if "/" in named[1] else f"{uri}/{named[1]}",
+            posixpath.join(uri, named[1]) if named else uri,
             f"A file of the table cannot be read: {said}.",
             "Restore the file; or delete the table's folder and build again.",
         ) from error

@@ -199,7 +199,9 @@ def page(result: Speeds) -> str:
         f"width {DIM}; {LAYERS} cross or attention layers and an MLP of {', '.join(map(str, (*WIDTHS, HEAD)))}; "
         f"{result.threads} threads; each side with its own Parquet loader, optimizer and loop, the better of "
         f"{_ROUNDS} rounds, taken in turns. FuxiCTR's Adam updates every row of every table in every step; ours, "
-        "row-wise Adagrad, those that the batch names. By `python -m benchmarks.speed`.",
+        "row-wise Adagrad, those that the batch names. By "
+        f"`python -m benchmarks.speed --steps {result.steps} --source CHECKOUT --python PYTHON`, FuxiCTR's checkout "
+        "and environment as the module's head says.",
         "",
         "| model | rows a table | side | parameters | rows a second | of the steps alone | waiting for data |",
         "| --- | ---: | --- | ---: | ---: | ---: | ---: |",

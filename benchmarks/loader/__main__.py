@@ -1,13 +1,13 @@
 """What the loader reads a second, beside pyarrow alone, FuxiCTR's and mosaicml-streaming; how long training waits.
 
-``python -m benchmarks.loading`` writes a made-up training table of ids, numbers and a sequence as Parquet, streams it
+``python -m benchmarks.loader`` writes a made-up training table of ids, numbers and a sequence as Parquet, streams it
 by the loader (decoded, shuffled, as tensors) and by pyarrow (``iter_batches``: Arrow columns, or NumPy arrays of them,
 in order), the best of some passes each, and trains a network on it. The peers' pins are not ours, so they run in an
 environment of their own, on the same rows with sequences as lists:
 
   python -m venv /tmp/peers
   /tmp/peers/bin/pip install torch==2.14.1 fuxictr==2.3.10 mosaicml-streaming==0.13.0 'ray[data]'
-  python -m benchmarks.loading --peers /tmp/peers/bin/python
+  python -m benchmarks.loader --peers /tmp/peers/bin/python
 """
 
 import json
@@ -176,11 +176,12 @@ def page(result: Loading) -> str:
         "",
         f"{result.rows:,} made-up rows of {result.columns} columns, with a sequence of {result.events} events of five "
         f"fields, {result.bytes / 2**20:,.0f} MiB in row groups of {ROW_GROUP:,}, in batches of {BATCH:,}; by "
-        "`python -m benchmarks.loading`, the best of some passes. pyarrow alone is `iter_batches` over the same files "
-        "and columns, in order. The loader gives tensors: ids folded, numbers stacked, sequences unpacked, and rows "
-        "mixed over row groups where it shuffles. FuxiCTR's loader reads the same rows with sequences as lists, by Ray "
-        "Data with two batches ahead and a buffer as large as ours; mosaicml-streaming reads them in its own format "
-        "by two workers. Memory is that of all processes, torch included.",
+        "`python -m benchmarks.loader --peers PYTHON`, the best of some passes. pyarrow alone is `iter_batches` over "
+        "the same files and columns, in order. The loader gives tensors: ids folded, numbers stacked, sequences "
+        "unpacked, and rows mixed over row groups where it shuffles. FuxiCTR's loader reads the same rows with "
+        "sequences as lists, by Ray Data with two batches ahead and a buffer as large as ours; "
+        "mosaicml-streaming reads them in its own format by two workers. Memory is that "
+        "of all processes, torch included.",
         "",
         "| way | rows a second | of Arrow columns | of NumPy arrays | first batch, s | peak GiB |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
@@ -210,9 +211,9 @@ def main(
 
     Examples:
 
-      python -m benchmarks.loading
+      python -m benchmarks.loader
 
-      python -m benchmarks.loading --rows 50000 --steps 5 --out /tmp/loader.md
+      python -m benchmarks.loader --rows 50000 --steps 5 --out /tmp/loader.md
     """
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         result = run(rows, events, steps, peers, Path(folder))
