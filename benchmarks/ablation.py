@@ -162,8 +162,7 @@ def ablation(
 
     if budget:
         torch.set_num_threads(1)
-        with store.lock():
-            fill(cells(), Runner(Source(manifest=manifest, folder=keep), users), store, budget)
+        fill(cells, Runner(Source(manifest=manifest, folder=keep), users), store, budget)
 
     def stands(name: str) -> Standing | None:
         # Paired by seed as well: those that both have.

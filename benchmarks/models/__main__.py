@@ -102,6 +102,8 @@ def models(
       python -m benchmarks.models --warehouse warehouse --budget 480
 
       python -m benchmarks.models --warehouse warehouse --budget 0
+
+    Each process uses one thread; started again beside itself, it shares the work.
     """
     target = Target.parse(space, warehouse, group)
     manifest = current_manifest(target)
@@ -119,8 +121,7 @@ def models(
     )
     if budget:
         torch.set_num_threads(1)
-        with store.lock():
-            fill(grid.cells(), Runner(Source(manifest=manifest, folder=keep), users), store, budget)
+        fill(grid.cells, Runner(Source(manifest=manifest, folder=keep), users), store, budget)
     result = compared(grid, store, target, shlex.join(["python", "-m", "benchmarks.models", *sys.argv[1:]]))
     image = out.parent.parent / "images" / f"{out.stem}.png"
     image.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Running the cells of a grid, one after the other, for as long as there is time."""
+"""Running the cells of a grid for as long as there is time, alone or beside other processes on the same folder."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rich.console import Console
 
@@ -9,24 +9,35 @@ from benchmarks.models.cell import Cell, Runner
 from benchmarks.models.store import Store
 
 console = Console(stderr=True)
+_PAUSE = 2.0
+"""Seconds before looking again whether others are done."""
 
 
-def fill(cells: Iterable[tuple[str, Cell]], runner: Runner, store: Store, minutes: float) -> bool:
+def fill(cells: Callable[[], Iterable[tuple[str, Cell]]], runner: Runner, store: Store, minutes: float) -> bool:
     """Run the cells, each with its title, that are not known yet; return whether all are known.
 
-    It stops before a cell that would, by what ones like it took, end after ``minutes``.
+    ``cells`` is asked again after what other processes ran meanwhile. It stops before a cell that would, by what ones
+    like it took, end after ``minutes``.
     """
     ends = time.monotonic() + 60 * minutes
-    for title, cell in cells:
-        if cell.key in store.outcomes:
-            continue
-        if time.monotonic() + _expected(cell, store) > ends:
-            console.print("Time is up; the same command goes on from here.")
-            return False
-        found = runner.run(cell)
-        store.add(found)
-        said = found.outcome.failed or ", ".join(f"{part.auc or 0:.4f}" for part in found.outcome.portfolios)
-        console.print(f"{title}: AUC {said}; {found.outcome.seconds:.0f} s", highlight=False)
+    elsewhere = True
+    while elsewhere:
+        elsewhere = False
+        for title, cell in cells():
+            if cell.key in store.outcomes:
+                continue
+            if time.monotonic() + _expected(cell, store) > ends:
+                console.print("Time is up; the same command goes on from here.")
+                return False
+            with store.claim(cell.key) as ours:
+                if ours:
+                    found = runner.run(cell)
+                    store.add(found)
+                    said = found.outcome.failed or ", ".join(f"{p.auc or 0:.4f}" for p in found.outcome.portfolios)
+                    console.print(f"{title}: AUC {said}; {found.outcome.seconds:.0f} s", highlight=False)
+                elsewhere |= not ours
+        if elsewhere:
+            time.sleep(_PAUSE)
     return True
 
 

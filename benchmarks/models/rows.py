@@ -3,6 +3,7 @@
 They lie apart by domain, so that a model of one domain reads its own rows alone.
 """
 
+import fcntl
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,12 +71,15 @@ class Source:
         """Files with the rows of the part's domains; of ``training`` so many rows over all domains (None: all)."""
         name = table if rows is None else f"{table}-{rows}"
         folder = self.folder / f"rows-{self.manifest.fingerprint[:12]}" / name
-        if not folder.is_dir():
-            unfinished = folder.with_suffix(".part")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir(parents=True)
-            _write(pinned_files(self.manifest.tables[table]), self.manifest, unfinished, rows)
-            unfinished.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder.with_suffix(".lock").open("w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.is_dir():
+                unfinished = folder.with_suffix(".part")
+                shutil.rmtree(unfinished, ignore_errors=True)
+                unfinished.mkdir()
+                _write(pinned_files(self.manifest.tables[table]), self.manifest, unfinished, rows)
+                unfinished.rename(folder)
         domains = self.manifest.domains if part.domain is None else (part.domain,)
         # The number keeps the files, which a loader sorts, in the order of the domains.
         # A loader takes a path from the root, or a URI.

@@ -1,17 +1,19 @@
-"""Results as they come: a line of JSON each, and its replicates beside it. A grid that was killed finds them again."""
+"""Results as they come: a line of JSON each, and its replicates beside it. A grid that was killed finds them again.
+
+Several processes may share a folder: each claims a cell before it runs it.
+"""
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from pydantic import ValidationError
 
 from benchmarks.models.cell import Found, Outcome
 from lattice_model.evaluation.metrics import Floats
-from schemas.errors import LatticeError
 
 
 class Store:
@@ -20,31 +22,35 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lines = folder / "outcomes.jsonl"
-        (folder / "replicates").mkdir(parents=True, exist_ok=True)
+        for name in ("replicates", "claims"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        self.outcomes: dict[str, Outcome] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what other processes have found."""
         text = self._lines.read_text(encoding="utf-8") if self._lines.is_file() else ""
         outcomes = (_outcome(line) for line in text.splitlines())
-        self.outcomes: dict[str, Outcome] = {found.key: found for found in outcomes if found is not None}
+        self.outcomes.update((found.key, found) for found in outcomes if found is not None)
 
-    def lock(self) -> IO[str]:
-        """Held until it is closed or the process ends.
-
-        Raises:
-            LatticeError: another process fills this folder.
-        """
-        file = (self._folder / "lock").open("w", encoding="utf-8")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LatticeError(
-                str(self._folder), "Another run of the grid fills this folder.", "Wait for it, or name another folder."
-            ) from None
-        return file
+    @contextmanager
+    def claim(self, key: str) -> Iterator[bool]:
+        """Whether the cell is this process's to run; nobody else's until the block ends, or the process."""
+        with (self._folder / "claims" / key).open("w", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                self.refresh()
+                yield key not in self.outcomes
 
     def add(self, found: Found) -> None:
         """Keep it on disk; the line, by which it counts as there, is written last."""
         if found.replicates is not None:
             np.savez_compressed(self._replicates(found.outcome.key), **found.replicates)
         with self._lines.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             # What a kill left of a line ends here.
             if file.tell() and self._lines.read_bytes()[-1:] != b"\n":
                 file.write(b"\n")

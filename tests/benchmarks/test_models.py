@@ -29,7 +29,6 @@ from lattice_model.evaluation.predictions import Predictions
 from lattice_model.loader import Loader
 from lattice_model.models import configure
 from lattice_model.network.config import Hyperparameters
-from schemas.errors import LatticeError
 from schemas.manifest import PinnedTable, TrainingManifest
 from tests.lattice_model.evaluation.made_up import made_up, noisy
 from tests.lattice_model.factories import make_manifest
@@ -170,8 +169,19 @@ def test_what_a_kill_leaves_is_found_again(tmp_path: Path) -> None:
     again.add(Found(second, None))
     assert Store(tmp_path).outcomes == {first.key: first, second.key: second}
     np.testing.assert_array_equal(again.replicates(first.key)["auc"], arrays["auc"])
-    with store.lock(), pytest.raises(LatticeError, match="Another run"):
-        again.lock()
+
+
+def test_two_processes_share_the_cells_of_a_folder(tmp_path: Path) -> None:
+    cells = [
+        Cell(part=Part(), kind=kind, settings={}, split="test", rows=1, data="", code="") for kind in ("dlrm", "dcnv2")
+    ]
+    ours, theirs = Store(tmp_path), Store(tmp_path)
+    with theirs.claim(cells[0].key) as first, ours.claim(cells[0].key) as again, ours.claim(cells[1].key) as other:
+        assert (first, again, other) == (True, False, True)
+        theirs.add(Found(found(cells[0], 0.5), None))
+    with ours.claim(cells[0].key) as known:
+        assert not known
+    assert ours.outcomes.keys() == {cells[0].key}
 
 
 def kept(store: Store, kind: str, predictions: Predictions) -> Cell:
@@ -257,15 +267,15 @@ def test_a_grid_fills_its_store_and_goes_on_where_it_was(source: Source, tmp_pat
     chosen = tuple(system for system in systems(source.manifest) if system.name in ("dlrm", LIGHTGBM, BY_PORTFOLIO))
     runner = Runner(source, ("id_0",))
     store = Store(tmp_path)
-    assert not fill(grid(source.manifest, chosen, store.outcomes).cells(), runner, store, minutes=0)
+    assert not fill(grid(source.manifest, chosen, store.outcomes).cells, runner, store, minutes=0)
     one = grid(source.manifest, chosen, store.outcomes, trials=1)
-    assert fill(one.cells(), runner, store, minutes=30)
+    assert fill(one.cells, runner, store, minutes=30)
     # Seven parts, one cell on the test range, one on validation; those with tuned settings are the first ones again;
     # then all of them but the model a portfolio, which is no candidate for the best, on all rows.
     assert len(store.outcomes) == 2 * 7 + 2
     assert {o.failed for o in store.outcomes.values()} == {None}
     again = Store(tmp_path)
-    assert fill(grid(source.manifest, chosen, again.outcomes, trials=1).cells(), runner, again, minutes=0.001)
+    assert fill(grid(source.manifest, chosen, again.outcomes, trials=1).cells, runner, again, minutes=0.001)
     for system in chosen:
         stands = standing(system.name, [one.chosen(system, 1, 300)], again)
         assert stands is not None
