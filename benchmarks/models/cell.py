@@ -16,7 +16,7 @@ from rich.console import Console
 from benchmarks import flat, trees
 from benchmarks.flat import FlatRows, flat_rows
 from benchmarks.models import rows as rows_module
-from benchmarks.models.rows import Part, Source
+from benchmarks.models.rows import Part, Source, having
 from benchmarks.results import Result
 from benchmarks.trees import known_when_zipped
 from jobs.model_config import ModelConfig
@@ -30,10 +30,12 @@ from lattice_model.evaluation.results import PortfolioMetrics
 from lattice_model.flops import measure
 from lattice_model.loader import Loader, Selection
 from lattice_model.models import configure, find_kind
+from lattice_model.network.config import NetworkConfig
+from lattice_model.network.model import Model
 from lattice_model.training.checkpoint import load
 from lattice_model.training.trainer import CHECKPOINT, train
 from schemas.errors import LatticeError
-from schemas.manifest import Split
+from schemas.manifest import Split, TrainingManifest
 
 LIGHTGBM = "lightgbm"
 REPLICATES, BOOTSTRAP_SEED = 500, 1
@@ -53,6 +55,12 @@ class Cell(Result):
     data: str
     """The manifest's fingerprint."""
     code: str
+    features: tuple[str, ...] | None = None
+    """All that the model reads of its part's; None: every one."""
+
+    def of(self, manifest: TrainingManifest) -> TrainingManifest:
+        """The manifest with the part and the features alone."""
+        return having(self.part.of(manifest), self.features)
 
     @cached_property
     def key(self) -> str:
@@ -76,6 +84,16 @@ class Outcome(Result):
     embedding_mparams: float | None = None
     failed: str | None = None
     """What went wrong in training, if it did."""
+
+
+class Fitted(NamedTuple):
+    """A trained network, and the rows that it was trained on."""
+
+    network: Model
+    config: NetworkConfig[Any]
+    manifest: TrainingManifest
+    rows: int
+    rows_per_second: float
 
 
 class Found(NamedTuple):
@@ -125,22 +143,23 @@ class Runner:
     @cached_property
     def _draws(self) -> tuple[Any, Ints]:
         """The users of all test rows, in order, and how often each is drawn: the same for every part and model."""
-        loader = self._loader(Part(), "test", ("user_id",))
+        loader = self._loader(Part(), "test", ("user_id",), having(self._source.manifest, ()))
         users = np.unique(np.concatenate([extra["user_id"] for _, extra, _ in loader.epoch()]).astype(str))
         return users, draw(len(users), REPLICATES, BOOTSTRAP_SEED)
 
-    def _loader(self, part: Part, split: Split, keys: tuple[str, ...]) -> Loader:
+    def _loader(self, part: Part, split: Split, keys: tuple[str, ...], manifest: TrainingManifest) -> Loader:
         return Loader(
             self._source.files("evaluation", part),
-            part.of(self._source.manifest),
+            manifest,
             batch_size=_ROWS_A_BATCH,
             shuffle=False,
             keys=keys,
             selection=Selection(split=split),
         )
 
-    def _network(self, cell: Cell) -> tuple[Outcome, Predictions]:
-        manifest = cell.part.of(self._source.manifest)
+    def fit(self, cell: Cell) -> Fitted:
+        """Train the cell's network; the best weights stay in memory alone."""
+        manifest = cell.of(self._source.manifest)
         kind = find_kind(cell.kind, "a cell of the grid")
         config: ModelConfig[Any] = ModelConfig[kind.hyper].model_validate(cell.settings)  # type: ignore[name-defined]
         batches = Loader(
@@ -163,15 +182,20 @@ class Runner:
                 console=Console(quiet=True),
             )
             network = load(Path(folder) / CHECKPOINT).network
-        predictions = predict(network, self._loader(cell.part, cell.split, KEYS).epoch(), manifest)
-        cost = measure(network_config).total
+        return Fitted(network, network_config, manifest, batches.rows, log.rows_per_second)
+
+    def _network(self, cell: Cell) -> tuple[Outcome, Predictions]:
+        fitted = self.fit(cell)
+        manifest = fitted.manifest
+        predictions = predict(fitted.network, self._loader(cell.part, cell.split, KEYS, manifest).epoch(), manifest)
+        cost = measure(fitted.config).total
         outcome = Outcome(
             key=cell.key,
             cell=cell,
             portfolios=_portfolios(predictions, cell),
-            trained_rows=batches.rows,
+            trained_rows=fitted.rows,
             seconds=0.0,
-            rows_per_second=log.rows_per_second,
+            rows_per_second=fitted.rows_per_second,
             mflops=cost.mflops,
             dense_mparams=cost.dense_mparams,
             embedding_mparams=cost.embedding_mparams,

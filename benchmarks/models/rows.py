@@ -5,6 +5,7 @@ They lie apart by domain, so that a model of one domain reads its own rows alone
 
 import fcntl
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -50,6 +51,19 @@ class Part(Result):
         }
         kept["objectives"] = tuple(part for part in kept["objectives"] if self.objective in (None, part.name))
         return manifest.model_copy(update=kept)
+
+
+def having(manifest: TrainingManifest, features: Collection[str] | None) -> TrainingManifest:
+    """The manifest with these features alone; None: with all of them."""
+    if features is None:
+        return manifest
+    names = frozenset(features)
+    return manifest.model_copy(
+        update={
+            kind: tuple(part for part in getattr(manifest, kind) if part.name in names)
+            for kind in ("categorical", "dense", "sequences")
+        }
+    )
 
 
 def parts_by_domain(manifest: TrainingManifest) -> tuple[Part, ...]:
