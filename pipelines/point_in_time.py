@@ -161,13 +161,35 @@ def with_features(rows: DataFrame, known: DataFrame, space: ModelSpace, span: Sp
     plan, start = Plan.of(space), _micros(span.start)
     keys = {_key_column(part): joint_key(*ledger.keys) for part, ledger in enumerate(plan.ledgers)}
     found = rows.withColumns({**keys, _USER: joint_key("user_id"), _AT: F.unix_micros("impression_time")})
-    for owner, parts in plan.gatherings():
-        shown = _gathered(found, owner)
-        happened = _gathered(known.where(F.col("_part").isin(parts)), "_owner")
-        schema = T.StructType([*shown.schema.fields, *_added(plan, parts)])
-        together = shown.groupBy(_GROUP).cogroup(happened.groupBy(_GROUP))
-        found = together.applyInArrow(_worker(plan, parts, start), schema).drop(_GROUP)
+    if not (gatherings := plan.gatherings()):
+        return found.drop(*keys, _USER, _AT)
+    *before, (owner, parts) = gatherings
+    # On their way through the gatherings a ledger's numbers are one column: hundreds would cost more than they say.
+    waiting: list[int] = []
+    for earlier, alone in before:
+        blocks = [T.StructField(_block_column(part), T.BinaryType()) for part in alone]
+        found = _met(found, known, earlier, alone, blocks, [], _packing(plan, alone, start))
+        waiting += alone
+    blocks_before = [_block_column(part) for part in waiting]
+    fields = _added(plan, [*waiting, *parts])
+    found = _met(found, known, owner, parts, fields, blocks_before, _worker(plan, parts, start, waiting))
     return found.drop(*keys, _USER, _AT)
+
+
+def _met(
+    rows: DataFrame,
+    known: DataFrame,
+    owner: str,
+    parts: list[int],
+    added: list[T.StructField],
+    dropped: list[str],
+    work: Callable[[pa.Table, pa.Table], pa.Table],
+) -> DataFrame:
+    """Rows, and what is known of some parts, handed to ``work`` where they have the same owners."""
+    shown = _gathered(rows, owner)
+    happened = _gathered(known.where(F.col("_part").isin(parts)), "_owner")
+    schema = T.StructType([*shown.drop(*dropped).schema.fields, *added])
+    return shown.groupBy(_GROUP).cogroup(happened.groupBy(_GROUP)).applyInArrow(work, schema).drop(_GROUP)
 
 
 def _gathered(frame: DataFrame, owner: str) -> DataFrame:
@@ -187,24 +209,56 @@ def _added(plan: Plan, parts: list[int]) -> list[T.StructField]:
     return fields
 
 
-def _worker(plan: Plan, parts: list[int], start: int | None) -> Callable[[pa.Table, pa.Table], pa.Table]:
+def _worker(
+    plan: Plan, parts: list[int], start: int | None, waiting: list[int]
+) -> Callable[[pa.Table, pa.Table], pa.Table]:
+    """Adds what it finds of the parts, behind the numbers of those that were packed."""
+
     def work(shown: pa.Table, happened: pa.Table) -> pa.Table:
         columns: dict[str, pa.Array] = {}
+        for part in waiting:
+            values_RM = _unpacked(shown, _block_column(part), len(plan.ledgers[part].measures))
+            found = zip(plan.ledgers[part].measures, values_RM.T, strict=True)
+            columns |= {measure.name: pa.array(values, from_pandas=True) for measure, values in found}
         times = _longs(shown, _AT)
         for part in parts:
             if part < len(plan.ledgers):
-                ledger = plan.ledgers[part]
-                keys, unknown = _keys(shown, _key_column(part))
-                found = _books(ledger, happened, part, start).at(keys, times)
-                for name, (values, missing) in measured(ledger, found, times).items():
-                    columns[name] = pa.array(values, mask=missing | unknown)
+                numbers = _numbers(plan.ledgers[part], shown, happened, part, start, times)
+                columns |= {name: pa.array(values, mask=unknown) for name, (values, unknown) in numbers.items()}
             else:
                 columns |= _sequences(plan.shapes[part - len(plan.ledgers)], shown, happened, part, times)
+        shown = shown.drop_columns([_block_column(part) for part in waiting])
         for name, values in columns.items():
             shown = shown.append_column(name, values)
         return shown
 
     return work
+
+
+def _packing(plan: Plan, parts: list[int], start: int | None) -> Callable[[pa.Table, pa.Table], pa.Table]:
+    """Adds the numbers of each ledger as one binary a row, float32 with NaN where one is unknown."""
+
+    def work(shown: pa.Table, happened: pa.Table) -> pa.Table:
+        times = _longs(shown, _AT)
+        for part in parts:
+            numbers = _numbers(plan.ledgers[part], shown, happened, part, start, times)
+            values_RM = np.stack(
+                [np.where(unknown, np.float32(np.nan), values) for values, unknown in numbers.values()], axis=1
+            )
+            ends = np.arange(shown.num_rows + 1) * len(numbers)
+            shown = shown.append_column(_block_column(part), _packed(values_RM.ravel(), ends))
+        return shown
+
+    return work
+
+
+def _numbers(
+    ledger: Ledger, shown: pa.Table, happened: pa.Table, part: int, start: int | None, times: Longs
+) -> dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    """Each measure's values, and where they are unknown."""
+    keys, without = _keys(shown, _key_column(part))
+    found = _books(ledger, happened, part, start).at(keys, times)
+    return {name: (values, unknown | without) for name, (values, unknown) in measured(ledger, found, times).items()}
 
 
 def _sequences(shape: Shape, shown: pa.Table, happened: pa.Table, part: int, times: Longs) -> dict[str, pa.Array]:
@@ -314,6 +368,25 @@ def _matrix(table: pa.Table, column: str, width: int, kind: type) -> NDArray[Any
     parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table[column].chunks]
     flat = np.concatenate(parts) if parts else np.zeros(0, kind)
     return flat.astype(kind, copy=False).reshape(table.num_rows, width)
+
+
+def _unpacked(table: pa.Table, column: str, width: int) -> NDArray[np.float32]:
+    """What ``_packed`` made of rows of ``width`` numbers: (R, width)."""
+    found: NDArray[np.float32] = np.concatenate(
+        [np.empty(0, np.float32), *(_floats(chunk) for chunk in table[column].chunks if len(chunk))]
+    )
+    return found.reshape(table.num_rows, width)
+
+
+def _floats(packed: pa.Array) -> NDArray[np.float32]:
+    """The numbers of all binaries, one after the other."""
+    _, offsets, data = packed.buffers()
+    ends = np.frombuffer(offsets, np.int32)[packed.offset : packed.offset + len(packed) + 1]
+    return np.frombuffer(data, "<f4", count=(ends[-1] - ends[0]) // 4, offset=ends[0])
+
+
+def _block_column(part: int) -> str:
+    return f"_block_{part}"
 
 
 def _key_column(part: int) -> str:
