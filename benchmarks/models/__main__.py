@@ -51,7 +51,12 @@ def compared(grid: Grid, store: Store, target: Target, command: str) -> Compared
     every = grid.systems
     alone = tuple(system for system in every if system.name == LATTICE or system.name not in CONSOLIDATION)
     shared = tuple(system for name in CONSOLIDATION for system in every if system.name == name)
+    how = "tuned" if grid.trials else "first settings"
     fixed = f"{grid.rows:,} rows"
+    untuned = (
+        stage(f"All models, first settings, {fixed}", alone, grid.rows, LATTICE, tuned=False),
+        stage(f"Consolidation, first settings, {fixed}", shared, grid.rows, BY_PORTFOLIO, tuned=False),
+    )
     return Compared(
         command=command,
         machine=Machine.here(),
@@ -65,11 +70,10 @@ def compared(grid: Grid, store: Store, target: Target, command: str) -> Compared
         seeds=grid.seeds,
         cells=sum(1 for outcome in store.outcomes.values() if outcome.cell.code == grid.code),
         stages=(
-            stage(f"All models, tuned, {fixed}", alone, grid.rows, LATTICE),
+            stage(f"All models, {how}, {fixed}", alone, grid.rows, LATTICE),
             stage("The best four, tuned on fewer, all rows", tuple(grid.best()), None, LATTICE),
-            stage(f"Consolidation, tuned, {fixed}", shared, grid.rows, BY_PORTFOLIO),
-            stage(f"All models, first settings, {fixed}", alone, grid.rows, LATTICE, tuned=False),
-            stage(f"Consolidation, first settings, {fixed}", shared, grid.rows, BY_PORTFOLIO, tuned=False),
+            stage(f"Consolidation, {how}, {fixed}", shared, grid.rows, BY_PORTFOLIO),
+            *(untuned if grid.trials else ()),
         ),
         tuned=tuple(
             Tuned(system=system.name, part=str(part), settings=params, score=score)
@@ -86,7 +90,9 @@ def models(
     rows: Annotated[
         int, typer.Option("--rows", min=1, help="Training rows of the full grid, chosen by hash.")
     ] = 300_000,
-    trials: Annotated[int, typer.Option("--trials", min=1, help="Settings tried of each system.")] = 6,
+    trials: Annotated[
+        int, typer.Option("--trials", min=0, help="Settings tried of each system; 0: all keep their first settings.")
+    ] = 6,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Of each system with its tuned settings.")] = 3,
     budget: Budget = 60,
     keep: Keep = Path("models-grid"),

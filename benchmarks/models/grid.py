@@ -24,7 +24,7 @@ class Grid:
     """Categorical features that hold the user's own id."""
     rows: int
     trials: int
-    """Of each system's parts, the first settings among them."""
+    """Of each system's parts, the first settings among them; 0: nothing is tuned, all have their first settings."""
     seeds: int
     code: str
     outcomes: Mapping[str, Outcome]
@@ -62,6 +62,8 @@ class Grid:
 
     def tuned(self, system: System) -> list[tuple[Part, Params, float]]:
         """For each part the best settings and their score on the validation range; empty before all are known."""
+        if not self.trials:
+            return []
         found = [(part, *self._best(system, part)) for part in system.parts if self._tuned(system, part) is not None]
         return found if len(found) == len(system.parts) else []
 
@@ -93,6 +95,8 @@ class Grid:
         return told
 
     def _tuned(self, system: System, part: Part) -> Params | None:
+        if not self.trials:
+            return system.start
         return self._best(system, part)[0] if len(self._told(system, part, self.trials)) == self.trials else None
 
     def _best(self, system: System, part: Part) -> tuple[Params, float]:

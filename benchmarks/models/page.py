@@ -20,12 +20,7 @@ Space `{result.space}`, group `{result.group}`, sample `{sample}`: {training:,} 
 {result.rows:,} by hash serve the full grid; all evaluation rows. By `{result.command}`;
 {result.cells} cells are known.
 
-Every system gets the same tuning: {result.trials} settings (Optuna's TPE, seeded; the first settings are one of them),
-each trained on rows available before the validation range and judged by the mean NE there. The best settings are
-trained again on the rows available before the test range, with {result.seeds} seeds, and reported on it. Nothing is
-chosen by the test range, and no network stops early. Networks may vary learning rates, epochs (1 or 2), the width of
-tokens, dropout and the dropout of users' ids; LightGBM (without users' ids) its learning rate, leaves, rows a leaf,
-features a tree and L2, its number of trees by early stopping on validation.
+{tuning}
 
 Means are over the portfolios with at least {positives} positives and {users} users with one; * marks the others.
 Differences are the first named minus the row's (AUC: above 0, NE: below 0 is better for the first), with 95 % intervals
@@ -34,6 +29,18 @@ impression for all of its objectives, MParams those of all models together; rows
 machine that others used too. Separate models see the features of their domain; a model a portfolio has the heads of its
 objective's windows.
 """
+
+
+_TUNED = """Every system gets the same tuning: {trials} settings (Optuna's TPE, seeded; the first settings are one of
+them), each trained on rows available before the validation range and judged by the mean NE there. The best settings are
+trained again on the rows available before the test range, with {seeds} seeds, and reported on it. Nothing is
+chosen by the test range, and no network stops early. Networks may vary learning rates, epochs (1 or 2), the width of
+tokens, dropout and the dropout of users' ids; LightGBM (without users' ids) its learning rate, leaves, rows a leaf,
+features a tree and L2, its number of trees by early stopping on validation."""
+
+_UNTUNED = """Nothing is tuned: every system has its first settings, the same for all networks, and is trained on the
+rows available before the test range, with {seeds} seeds, and reported on it. No network stops early; LightGBM (without
+users' ids) chooses its number of trees by early stopping on validation. After equal tuning the order may be another."""
 
 
 class Stage(Result):
@@ -79,6 +86,7 @@ def page(result: Compared, image: str) -> str:
         _HEAD.format(
             sample=result.sample or "all",
             result=result,
+            tuning=(_TUNED if result.trials else _UNTUNED).format(trials=result.trials, seeds=result.seeds),
             training=result.training_rows,
             users=MINIMUM_USERS,
             positives=MINIMUM_POSITIVES,

@@ -144,6 +144,14 @@ def test_the_grid_chooses_by_validation_and_trains_that_again() -> None:
     assert one.best()[0].name == LATTICE
 
 
+def test_without_trials_all_keep_their_first_settings() -> None:
+    manifest = make_manifest(domains=("web", "app"))
+    chosen = tuple(system for system in systems(manifest) if system.name in ("dlrm", BY_DOMAIN))
+    one = grid(manifest, chosen, {}, trials=0)
+    assert [cell for _, cell in one.cells()] == 2 * [cell for system in chosen for cell in one.first(system)]
+    assert not one.best() and not one.tuned(chosen[0])
+
+
 def test_a_failed_training_is_the_worst_of_all() -> None:
     assert (
         score(())
