@@ -25,7 +25,7 @@ from lattice_model.loader import Loader, Selection
 from pipelines.frontiers import Floats
 
 _ROWS_A_BATCH = 1024
-_TREES = 100
+_TREES = 50
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
