@@ -26,8 +26,8 @@ Means are over the portfolios with at least {positives} positives and {users} us
 Differences are the first named minus the row's (AUC: above 0, NE: below 0 is better for the first), with 95 % intervals
 by a bootstrap over users, paired, seeds averaged; ± is the standard deviation between seeds. MFLOPs are to score an
 impression for all of its objectives, MParams those of all models together; rows/s are of training with one thread on a
-machine that others used too. Separate models see the features of their domain; a model a portfolio has the heads of its
-objective's windows.
+machine that others used more or less: compare MFLOPs, not them. Separate models see the features of their domain; a
+model a portfolio has the heads of its objective's windows.
 """
 
 
