@@ -18,7 +18,7 @@ from pipelines.spans import Span
 from schemas.features import categorical_columns, dense_columns, sequence_columns
 from schemas.narrowing import narrowed
 from schemas.space import ModelSpace
-from tests.pipelines.space import small_space
+from tests.pipelines.space import declaration, small_space
 
 NOON = datetime(2024, 1, 10, 12, tzinfo=UTC)
 IMPRESSIONS = (
@@ -98,6 +98,34 @@ def test_has_exactly_the_declared_columns(spark: SparkSession) -> None:
     declared = [*KEYS, *(c.name for c in categorical_columns(space)), *(c.name for c in dense_columns(space))]
     declared += [column for sequence in sequence_columns(space) for column in sequence.columns]
     assert tables(spark, [(1, "feed", "u", "a", NOON, 1, None)], []).columns == declared
+
+
+def test_several_ledgers_give_what_each_gives_alone(spark: SparkSession, timeline: tuple[list[Any], list[Any]]) -> None:
+    """Those of no user are packed on their way to the users', or to the last one; what is unknown stays so."""
+    declared = {
+        "film": {"events": "views", "keys": ["item_id"], "horizons": ["1d", "all"], "sums": ["seconds"], "gap": True},
+        "genre": {"events": "views", "keys": ["item.kind"], "gap": True},
+        "pair": {"events": "views", "keys": ["user_id", "item_id"], "sums": ["seconds"]},
+    }
+
+    def found(*names: str, **features: Any) -> pd.DataFrame:
+        content = declaration()
+        content["features"] |= {"history": {name: declared[name] for name in names}, "ratio": {}, **features}
+        space = ModelSpace.model_validate(content)
+        # Few events, of two items: of the third, and of the third's kind, nothing is known.
+        impressions, events = timeline
+        kept = [event for event in events[::5] if event[1] != "c"]
+        return tables(spark, impressions, kept, space=space).orderBy("impression_id").toPandas()
+
+    whole, without_users = found(*declared), found("film", "genre", sequence={})
+    assert whole["genre_recency"].isna().any() and whole["film_gap"].notna().any()
+    for name in declared:
+        alone = found(name)
+        columns = [column for column in alone.columns if column.startswith(f"{name}_")]
+        pd.testing.assert_frame_equal(alone[columns], whole[columns])
+        if name != "pair":
+            pd.testing.assert_frame_equal(alone[columns], without_users[columns])
+    assert not [column for column in whole.columns if column.startswith("_")]
 
 
 @pytest.fixture(scope="module")
