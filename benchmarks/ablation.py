@@ -19,10 +19,10 @@ from benchmarks.models.page import as_table, show_interval, show_number
 from benchmarks.models.rows import Part, Source
 from benchmarks.models.standing import Standing, difference, standing
 from benchmarks.models.store import Store
-from benchmarks.models.systems import LATTICE, System
+from benchmarks.models.systems import LATTICE, System, user_ids
 from benchmarks.models.tuning import ID_DROPOUT
 from benchmarks.quality_result import Machine
-from benchmarks.results import Out, Result, save
+from benchmarks.results import Budget, Keep, Out, Result, save
 from jobs import options
 from jobs.models import current_manifest
 from jobs.target import Target
@@ -126,12 +126,8 @@ def ablation(
     group: options.Group = options.DEFAULT_GROUP,
     rows: Annotated[int, typer.Option("--rows", min=1, help="Training rows, chosen by hash.")] = 300_000,
     seeds: Annotated[int, typer.Option("--seeds", min=1)] = 3,
-    budget: Annotated[
-        float, typer.Option("--budget", min=0, help="Minutes; 0 only writes the page of what is known.")
-    ] = 60,
-    keep: Annotated[Path, typer.Option("--keep", help="Where results are kept; a later run goes on from them.")] = Path(
-        "models-grid"
-    ),
+    budget: Budget = 60,
+    keep: Keep = Path("models-grid"),
     out: Out = Path("docs/results/ablation.md"),
 ) -> None:
     """Train the Lattice Network with one thing changed at a time: all with one seed first, then with the next.
@@ -142,7 +138,7 @@ def ablation(
     """
     target = Target.parse(space, warehouse, group)
     manifest = current_manifest(target)
-    users = tuple(name for name, part in target.space.features.categorical.items() if part.column == "user_id")
+    users = user_ids(target.space)
     revision, store = code(), Store(keep)
     changed = supervision(manifest)
     variants: dict[str, dict[str, Any]] = {BASE: {}, **NETWORK, **changed}

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from benchmarks.closed_rows import write_closed_rows
 from benchmarks.flat import FlatRows, flat_rows
+from benchmarks.models.systems import user_ids
 from benchmarks.quality_page import page
 from benchmarks.quality_result import Machine, QualityResult
 from benchmarks.trees import MOST_TREES, PATIENCE, SETTINGS, fit_and_predict, known_when_closed, known_when_zipped
@@ -43,7 +44,7 @@ def run(target: Target, model: str | None, command: str) -> QualityResult:
     checkpoint = load(folder / CHECKPOINT)
     manifest = checkpoint.manifest
     # The user's own id: its many values invite trees to learn single users by heart.
-    left_out = tuple(name for name, part in target.space.features.categorical.items() if part.column == "user_id")
+    left_out = user_ids(target.space)
     seconds = {"Lattice: training, from its log": TrainingLog.read(folder / LOG).seconds}
     evaluated, training = (pinned_files(manifest.tables[name]) for name in ("evaluation", "training"))
 

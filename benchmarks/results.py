@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict
 Out = Annotated[Path, typer.Option("--out", help="The page; a JSON file lies beside it.")]
 Scratch = Annotated[Path | None, typer.Option("--scratch", help="Where to build. Default: a temporary folder.")]
 
+Budget = Annotated[float, typer.Option("--budget", min=0, help="Minutes; 0 only writes the page of what is known.")]
+Keep = Annotated[Path, typer.Option("--keep", help="Where results are kept; a later run goes on from them.")]
+
 
 class Result(BaseModel):
     """A part of what a benchmark found, as it is kept; infinity survives as a word."""

@@ -15,7 +15,7 @@ from jobs.parts import parts
 from jobs.stages import Stage, stage_command
 from jobs.target import REMEMBERED, Target
 from pipelines.concatenation import KEYS, memory, unified
-from pipelines.point_in_time import remembered, touched
+from pipelines.event_memory import remembered, touched
 from pipelines.privacy import side_keys
 from pipelines.sampling import pooled
 from pipelines.spans import Span

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines import point_in_time
+from pipelines import event_memory, point_in_time
 from pipelines.ids import hashed_id
 from pipelines.privacy import with_side_ids
 from pipelines.spans import Span
@@ -28,7 +28,7 @@ def memory(
     span: Span,
     past: DataFrame | None = None,
 ) -> DataFrame:
-    """What happened in a span, as the features of its impressions need it (pipelines.point_in_time).
+    """What happened in a span, as the features of its impressions need it (pipelines.event_memory).
 
     Args:
         events: by name, with ``user_id``, ``item_id``, ``event_time``, ``arrival_time`` and declared columns.
@@ -36,7 +36,7 @@ def memory(
         past: what was ``remembered`` at the start of the span; None if that is the beginning.
     """
     logs = {name: _with_attributes(log, attributes, space, _event_paths(space, name)) for name, log in events.items()}
-    return point_in_time.memory(logs, space, span, past)
+    return event_memory.memory(logs, space, span, past)
 
 
 def unified(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.frontiers import Floats, Ints
-from pipelines.importances import Importances
+from pipelines.importances import Importances, shares
 from pipelines.pareto import ParetoSelection
 from pipelines.selection import Budget, Criterion, comparison_axes, select
 from schemas.errors import LatticeError
@@ -178,10 +178,8 @@ def _preference(means_FN: Floats, found: Importances, wishes: Wishes) -> Floats 
             problem = "Weights do not change what is better on every task, nor a draw."
             raise LatticeError("--weight", problem, "Add --fill importance, or leave the weights out.")
         return None
-    worth_FN = np.maximum(means_FN, 0.0)
-    totals_N = worth_FN.sum(0)
     weights_N = np.array([dict(wishes.weights).get(task, 1.0) for task in tasks])
-    found_F: Floats = (worth_FN / np.where(totals_N > 0, totals_N, 1.0)) @ weights_N
+    found_F: Floats = shares(means_FN) @ weights_N
     return found_F
 
 

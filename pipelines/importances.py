@@ -48,6 +48,14 @@ class Importances:
         return tuple(candidate.name for candidate in self.candidates)
 
 
+def shares(means_FN: Floats) -> Floats:
+    """(F, N) What share of a task's importance each feature has; a negative importance is none."""
+    worth_FN = np.maximum(means_FN, 0.0)
+    totals_N = worth_FN.sum(0)
+    found_FN: Floats = worth_FN / np.where(totals_N > 0, totals_N, 1.0)
+    return found_FN
+
+
 def importances(table: pa.Table, space: ModelSpace, run_id: str | None = None) -> Importances:
     """The run of that name, or the latest one.
 

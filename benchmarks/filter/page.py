@@ -36,6 +36,8 @@ class Filtered(Result):
     machine: Machine
     space: str
     sample: str | None
+    rates: dict[str, float]
+    """Of the sample, by domain."""
     fingerprint: str
     """The manifest's, which pins every table."""
     candidates: int
@@ -54,14 +56,14 @@ class Filtered(Result):
 
 _HEAD = """# Features from a pool of thousands
 
-Space `{result.space}`, sample `{sample}`: {result.candidates:,} candidate features (ids and numbers; sequences are kept
-by all), declared as a product of keys, horizons, aggregates and prices by `python -m benchmarks.filter pool`. By
-`{result.command}`.
+Space `{result.space}`, sample `{sample}`{rates}: {result.candidates:,} candidate features (ids and numbers;
+sequences are kept by all), declared as a product of keys, horizons, aggregates and prices by
+`python -m benchmarks.filter pool`. By `{result.command}`.
 
 A Lattice Network with all of them is trained on rows available before the validation range (of a fixed
 {result.training_rows:,} by hash) and gives the importance of every feature to {tasks} tasks, from
 {result.permuted_rows:,} validation rows. Each way chooses from these, or from what it names; a new network with the
-chosen features alone is trained on the rows available before the test range, with up to {result.seeds} seeds, and
+chosen features alone is trained on the rows available before the test range, with up to {seeds}, and
 reported on it. Settings are the same for all, and nothing is chosen by the test range.
 
 - **{pareto}**: whole frontiers, the last one by a draw (3.2.2); **filled by importance**: the last one by the share of
@@ -84,24 +86,35 @@ seeds. Over portfolios with at least {positives} positives and {users} users wit
 def page(result: Filtered, image: str) -> str:
     """The result as Markdown; ``image`` is the figure's place."""
     sizes = ", ".join(f"{size:,}" for size in result.sizes[:5]) + (", ..." if len(result.sizes) > 5 else "")
-    lines = [
-        _HEAD.format(
-            result=result, sample=result.sample or "all", tasks=len(result.tasks), sizes=sizes, pareto=PARETO,
-            baseline=BASELINE,
-        )
-    ]  # fmt: skip
+    rates = ", ".join(f"{domain} {share:g}" for domain, share in result.rates.items())
+    head = _HEAD.format(
+        result=result,
+        sample=result.sample or "all",
+        rates=rates and f" ({rates} of the impressions)",
+        seeds=_count(result.seeds, "seed"),
+        tasks=len(result.tasks),
+        sizes=sizes,
+        pareto=PARETO,
+        baseline=BASELINE,
+    )
+    lines = [head]
     if (everything := result.everything) is None:
         return "\n".join([*lines, str(result.machine), ""])
     lines += [f"![Loss by the number of features]({image})", ""]
     lines += [_TABLE.format(positives=MINIMUM_POSITIVES, users=MINIMUM_USERS), ""]
     lines += [
         f"All {result.candidates:,}: mean NE {everything.mean_normalized_entropy:.4f} ± "
-        f"{everything.spread_normalized_entropy:.4f}, mean AUC {everything.mean_auc:.4f}, {everything.seeds} seeds.",
+        f"{everything.spread_normalized_entropy:.4f}, mean AUC {everything.mean_auc:.4f}, "
+        f"{_count(everything.seeds, 'seed')}.",
         "",
     ]
     for target in sorted({one.target for one in result.chosen}):
         lines += [f"## {target:,} features", "", *_table(result, everything, target), ""]
     return "\n".join([*lines, str(result.machine), ""])
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("s" if number > 1 else "")
 
 
 def _table(result: Filtered, everything: Standing, target: int) -> list[str]:
@@ -159,7 +172,7 @@ def draw(result: Filtered, path: Path) -> None:
     everything = result.everything
     if everything is None or not result.chosen:
         return
-    figure, plots = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained", sharey=True)
+    figure, plots = plt.subplots(1, 2, figsize=(13, 4.5), layout="constrained", sharey=True)
     for number, way in enumerate(dict.fromkeys(one.way for one in result.chosen)):
         ours = sorted((one for one in result.chosen if one.way == way), key=lambda one: one.target)
         targets = [one.target for one in ours]
@@ -173,7 +186,7 @@ def draw(result: Filtered, path: Path) -> None:
         axes.set_xlabel("features chosen")
         axes.set_xticks(sorted({one.target for one in result.chosen}))
     plots[0].set_ylabel("normalized entropy over all features', %")
-    plots[1].legend(fontsize=8)
+    figure.legend(*plots[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.filter.measured import Measured
 from pipelines.frontiers import Floats, Ints
+from pipelines.importances import shares
 from pipelines.pareto import pareto_select
 from pipelines.selection import select
 
@@ -25,12 +26,12 @@ def _pareto(known: Measured, target: int, seed: int) -> Ints:
 
 def _pareto_filled(known: Measured, target: int, seed: int) -> Ints:
     """The last frontier by importance."""
-    return pareto_select(known.importance_FN, target, seed, preference=shares(known.importance_FN)).features
+    return pareto_select(known.importance_FN, target, seed, preference=_share(known)).features
 
 
 def _useful(known: Measured, target: int, seed: int) -> Ints:
     """As ``lattice select --fill importance``: by standard errors, and only what is above its noise."""
-    errors_FN, preference = known.standard_errors_FN, shares(known.importance_FN)
+    errors_FN, preference = known.standard_errors_FN, _share(known)
     return select(known.importance_FN, target, seed, standard_errors=errors_FN, preference=preference).features
 
 
@@ -74,12 +75,10 @@ WAYS: dict[str, Way] = {
 }
 
 
-def shares(importance_FN: Floats) -> Floats:
-    """(F,) The shares of each task's importance that a feature has, summed."""
-    worth_FN = np.maximum(importance_FN, 0.0)
-    totals_N = worth_FN.sum(0)
-    found: Floats = (worth_FN / np.where(totals_N > 0, totals_N, 1.0)).sum(1)
-    return found
+def _share(known: Measured) -> Floats:
+    """Of the tasks' importance, each task counting 1."""
+    found_F: Floats = shares(known.importance_FN).sum(1)
+    return found_F
 
 
 def _top(worth_F: Floats, target: int) -> Ints:

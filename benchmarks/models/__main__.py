@@ -15,15 +15,12 @@ from benchmarks.models.page import Compared, Stage, Tuned, draw, page
 from benchmarks.models.rows import Source
 from benchmarks.models.standing import difference, standing
 from benchmarks.models.store import Store
-from benchmarks.models.systems import BY_PORTFOLIO, CONSOLIDATION, LATTICE, System, systems
+from benchmarks.models.systems import BY_PORTFOLIO, CONSOLIDATION, LATTICE, System, systems, user_ids
 from benchmarks.quality_result import Machine
-from benchmarks.results import Out, save
+from benchmarks.results import Budget, Keep, Out, save
 from jobs import options
 from jobs.models import current_manifest
 from jobs.target import Target
-
-Budget = Annotated[float, typer.Option("--budget", min=0, help="Minutes; 0 only writes the page of what is known.")]
-Keep = Annotated[Path, typer.Option("--keep", help="Where results are kept; a later run goes on from them.")]
 
 
 def compared(grid: Grid, store: Store, target: Target, command: str) -> Compared:
@@ -68,7 +65,7 @@ def compared(grid: Grid, store: Store, target: Target, command: str) -> Compared
         rows=grid.rows,
         trials=grid.trials,
         seeds=grid.seeds,
-        cells=sum(1 for outcome in store.outcomes.values() if outcome.cell.code == grid.code),
+        cells=len({cell.key for _, cell in grid.cells()} & store.outcomes.keys()),
         stages=(
             stage(f"All models, {how}, {fixed}", alone, grid.rows, LATTICE),
             stage("The best four, tuned on fewer, all rows", tuple(grid.best()), None, LATTICE),
@@ -113,7 +110,7 @@ def models(
     """
     target = Target.parse(space, warehouse, group)
     manifest = current_manifest(target)
-    users = tuple(name for name, part in target.space.features.categorical.items() if part.column == "user_id")
+    users = user_ids(target.space)
     store = Store(keep)
     grid = Grid(
         systems=systems(manifest),

@@ -23,6 +23,7 @@ def fill(cells: Callable[[], Iterable[tuple[str, Cell]]], runner: Runner, store:
     elsewhere = True
     while elsewhere:
         elsewhere = False
+        store.refresh()
         for title, cell in cells():
             if cell.key in store.outcomes:
                 continue

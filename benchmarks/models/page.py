@@ -175,21 +175,23 @@ def draw(result: Compared, path: Path) -> None:
     stage = next((stage for stage in result.stages if stage.standings), None)
     if stage is None:
         return
-    figure, plots = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+    figure, plots = plt.subplots(1, 2, figsize=(13, 4.5), layout="constrained")
+    colors = plt.get_cmap("tab20")
     for axes, metric in zip(plots, ("mean_auc", "mean_normalized_entropy"), strict=True):
-        for one in stage.standings:
+        for number, one in enumerate(stage.standings):
             value = getattr(one, metric)
             if one.mflops is None:
-                axes.axhline(value, color="grey", lw=0.8, ls="--")
-                axes.annotate(one.name, (0.0, value), xycoords=("axes fraction", "data"), fontsize=8, color="grey")
+                axes.axhline(value, color=colors(number), lw=1, ls="--", label=one.name)
                 continue
             error = one.spread_auc if metric == "mean_auc" else one.spread_normalized_entropy
-            color = "tab:blue" if one.name == stage.base else "tab:orange"
-            axes.errorbar(one.mflops, value, yerr=error, fmt="o", color=color)
-            axes.annotate(one.name, (one.mflops, value), xytext=(4, 4), textcoords="offset points", fontsize=8)
-        axes.set_xscale("log")
+            base = one.name == stage.base
+            axes.errorbar(
+                one.mflops, value, yerr=error, fmt="*" if base else "o", ms=12 if base else 6, color=colors(number),
+                label=one.name,
+            )  # fmt: skip
         axes.set_xlabel("MFLOPs a sample")
         axes.set_ylabel({"mean_auc": "mean AUC", "mean_normalized_entropy": "mean NE"}[metric])
+    figure.legend(*plots[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     figure.suptitle(stage.title, fontsize=10)
     # No date of drawing in the file: the same result gives the same picture.
     figure.savefig(path, dpi=110, metadata={"Software": None})

@@ -20,6 +20,7 @@ from benchmarks.models.tuning import (
 from benchmarks.trees import SETTINGS
 from lattice_model.models import DEFAULT, MODELS
 from schemas.manifest import TrainingManifest
+from schemas.space import ModelSpace
 
 LATTICE = DEFAULT
 BY_PORTFOLIO, BY_DOMAIN = "lattice a portfolio", "lattice a domain"
@@ -52,6 +53,11 @@ class System:
             content[section][key] = dict.fromkeys(known, value) if name == ID_DROPOUT else value
         content["training"]["seed"] = seed
         return content
+
+
+def user_ids(space: ModelSpace) -> tuple[str, ...]:
+    """The categorical features that hold the user's own id."""
+    return tuple(name for name, part in space.features.categorical.items() if part.column == "user_id")
 
 
 def systems(manifest: TrainingManifest) -> tuple[System, ...]:

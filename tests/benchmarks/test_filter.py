@@ -7,40 +7,32 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
-from deltalake import write_deltalake
 
+from benchmarks.filter.__main__ import pool
+from benchmarks.filter.grid import Grid, Trainings
 from benchmarks.filter.measured import Measured, measure
 from benchmarks.filter.page import Chosen, Filtered, draw, page
 from benchmarks.filter.pool import HORIZONS, pool_features, pool_space
 from benchmarks.filter.taylor import taylor_importance
 from benchmarks.filter.ways import BASELINE, PARETO, RANDOM, WAYS
-from benchmarks.models.cell import Cell, Runner
-from benchmarks.models.rows import Part, Source, having
+from benchmarks.models.cell import Runner
+from benchmarks.models.rows import Part, Source
 from benchmarks.models.standing import Standing, standing
 from benchmarks.models.store import Store
-from benchmarks.models.systems import LATTICE, System
 from benchmarks.quality_result import Machine
 from lattice_model.importance.config import ImportanceConfig
 from lattice_model.loader import Loader
-from schemas.manifest import PinnedTable
+from schemas.errors import LatticeError
 from schemas.narrowing import candidates
 from schemas.space_file import load_space, shipped_spaces
-from tests.lattice_model.factories import make_manifest
+from tests import spaces
+from tests.benchmarks.small_tables import ROWS, make_source
 from tests.lattice_model.importance.test_engine import made
-from tests.lattice_model.tables import make_table
-
-ROWS = 900
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    """Two domains; all rows lie before both cuts, and two thirds of them are validated on, a third tested on."""
-    folder = tmp_path_factory.mktemp("filter")
-    plain = make_manifest(domains=("web", "app"))
-    for name in ("training", "evaluation"):
-        write_deltalake(str(folder / name), make_table(plain, ROWS))
-    tables = {name: PinnedTable(uri=str(folder / name), version=0, rows=ROWS) for name in ("training", "evaluation")}
-    return Source(manifest=plain.model_copy(update={"tables": tables}), folder=folder / "kept")
+    return make_source(tmp_path_factory.mktemp("rows"))
 
 
 def test_a_pool_is_a_product_of_what_the_space_declares(tmp_path: Path) -> None:
@@ -58,6 +50,27 @@ def test_a_pool_is_a_product_of_what_the_space_declares(tmp_path: Path) -> None:
     numbers = (26 + 8) * (len(HORIZONS) * 5 + 2) + 26 * (len(HORIZONS) + 2)
     declared = len(space.features.dense) + len(space.features.categorical) + len(space.features.sequence)
     assert len(candidates(load_space(path))) == numbers + len(ratios) + declared > 2000
+
+
+@pytest.mark.parametrize("name", ["ratings", "video", "uneven", "installs"])
+def test_a_pool_comes_of_any_space(name: str, tmp_path: Path) -> None:
+    source = Path(spaces.__file__).parent / f"{name}.yaml"
+    content = yaml.safe_load(source.read_text())
+    space = load_space(source)
+    path = tmp_path / "pool.yaml"
+    path.write_text(yaml.safe_dump(pool_space(content, space, {})))
+    histories, ratios = pool_features(space)
+    assert len(histories) >= len(space.events)
+    assert {*histories, *ratios} <= {*load_space(path).features.history, *load_space(path).features.ratio}
+
+
+def test_a_rate_that_makes_no_sense_is_answered(tmp_path: Path) -> None:
+    for text in ("coupon=2", "coupon=some", "nowhere=0.5", "coupon"):
+        with pytest.raises(LatticeError, match="--rate"):
+            pool(rate=[text], out=tmp_path / "pool.yaml")
+    assert not (tmp_path / "pool.yaml").exists()
+    pool(rate=["coupon=0.5"], out=tmp_path / "pool.yaml")
+    assert load_space(tmp_path / "pool.yaml").samples["pool"].rates == {"coupon": 0.5}
 
 
 def made_up() -> Measured:
@@ -127,36 +140,32 @@ def test_the_taylor_expansion_is_the_slope_towards_the_mean(source: Source) -> N
 
 def test_a_pool_is_measured_chosen_from_and_trained(source: Source, tmp_path: Path) -> None:
     manifest, runner, store = source.manifest, Runner(source, ("id_0",)), Store(tmp_path)
-    system = System(name=LATTICE, kind=LATTICE)
-
-    def cell(features: tuple[str, ...] | None, split: str) -> Cell:
-        settings = system.settings(system.start, having(manifest, features), 1, ("id_0",))
-        return Cell.model_validate(
-            {
-                "part": Part(), "kind": LATTICE, "settings": settings, "split": split, "rows": ROWS,
-                "data": manifest.fingerprint, "code": "c", "features": features,
-            }
-        )  # fmt: skip
-
-    known = measure(cell(None, "validation"), runner, source, 200, ImportanceConfig(repeats=1, negligible=0.0))
+    trainings = Trainings(manifest=manifest, users=("id_0",), rows=ROWS, code="c")
+    config = ImportanceConfig(repeats=1, negligible=0.0)
+    known = measure(trainings.cell(None, "validation", 1), runner, source, 200, config)
     known.save(tmp_path / "known.npz")
     again = Measured.load(tmp_path / "known.npz")
     np.testing.assert_array_equal(again.importance_FN, known.importance_FN)
     assert set(known.features) == set(manifest.features()) - {part.name for part in manifest.sequences}
     assert known.importance_FN.shape == (len(known.features), len(known.tasks)) and known.importance_FN.any()
     assert known.taylor_F.min() >= 0 and known.gain_F.sum() > 0
-    every, few = cell(None, "test"), cell((str(known.features[0]), "id_0"), "test")
-    assert few.of(manifest).features() == tuple(
-        name for name in manifest.features() if name in (known.features[0], "id_0")
-    )
+    grid = Grid(trainings=trainings, known=known, targets=[2, 4], seeds=2)
+    cells = dict(grid.cells())
+    assert len(cells) == 2 * (1 + 2 * len(WAYS))
+    few, every = cells[f"2 by {BASELINE}, seed 1"], cells["all features, seed 1"]
+    names = grid.chosen(BASELINE, 2, 1) | {"events_0"}
+    assert few.of(manifest).features() == tuple(name for name in manifest.features() if name in names)
+    assert len(names) == 3 and every.of(manifest) == manifest
+    assert grid.of(BASELINE, 2)[0] == [few] and grid.everything()[0] == [every]
     for one in (every, few):
         store.add(runner.run(one))
     everything, less = (standing(name, [[one]], store) for name, one in (("all", every), ("few", few)))
     assert everything is not None and less is not None
     worse = worse_by(1.1, everything)
     result = Filtered(
-        command="c", machine=Machine.here(), space="s", sample=None, fingerprint="f", candidates=9, useful=3,
-        tasks=("web/click",), sizes=(4, 2, 1, 1, 1, 1), training_rows=300, permuted_rows=200, seeds=1,
+        command="c", machine=Machine.here(), space="s", sample="few", rates={"web": 0.25}, fingerprint="f",
+        candidates=9, useful=3, tasks=("web/click",), sizes=(4, 2, 1, 1, 1, 1), training_rows=300,
+        permuted_rows=200, seeds=1,
         everything=everything,
         chosen=(
             Chosen(way=BASELINE, target=2, features=2, common=1, standing=worse),
@@ -166,7 +175,7 @@ def test_a_pool_is_measured_chosen_from_and_trained(source: Source, tmp_path: Pa
     text = page(result, "image.png")
     line = next(line for line in text.splitlines() if line.startswith(f"| {BASELINE} | 2 | 1 |"))
     assert line.count("+10.00%") == 2 + len(everything.portfolios)
-    assert "4, 2, 1, 1, 1, ..." in text
+    assert "4, 2, 1, 1, 1, ..." in text and "sample `few` (web 0.25 of the impressions)" in text
     draw(result, tmp_path / "image.png")
     assert (tmp_path / "image.png").stat().st_size > 10_000
 

@@ -1,12 +1,13 @@
 """The comparison of models on tables so small that the answer is known."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from deltalake import write_deltalake
 
 from benchmarks.ablation import NETWORK as NETWORK_CHANGES
 from benchmarks.ablation import Ablated, supervision
@@ -29,23 +30,16 @@ from lattice_model.evaluation.predictions import Predictions
 from lattice_model.loader import Loader
 from lattice_model.models import configure
 from lattice_model.network.config import Hyperparameters
-from schemas.manifest import PinnedTable, TrainingManifest
+from schemas.manifest import TrainingManifest
+from tests.benchmarks.small_tables import ROWS, make_source
 from tests.lattice_model.evaluation.made_up import made_up, noisy
 from tests.lattice_model.factories import make_manifest
 from tests.lattice_model.tables import make_table
 
-ROWS = 900
-
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    """Two domains; all rows lie before both cuts, and two thirds of them are validated on, a third tested on."""
-    folder = tmp_path_factory.mktemp("models")
-    plain = make_manifest(domains=("web", "app"))
-    for name in ("training", "evaluation"):
-        write_deltalake(str(folder / name), make_table(plain, ROWS))
-    tables = {name: PinnedTable(uri=str(folder / name), version=0, rows=ROWS) for name in ("training", "evaluation")}
-    return Source(manifest=plain.model_copy(update={"tables": tables}), folder=folder / "kept")
+    return make_source(tmp_path_factory.mktemp("rows"))
 
 
 def grid(manifest: TrainingManifest, chosen: tuple[System, ...], outcomes: dict[str, Outcome], trials: int = 2) -> Grid:
@@ -192,6 +186,27 @@ def test_two_processes_share_the_cells_of_a_folder(tmp_path: Path) -> None:
     assert ours.outcomes.keys() == {cells[0].key}
 
 
+def test_a_grid_waits_for_what_another_process_runs(source: Source, tmp_path: Path) -> None:
+    first = grid(source.manifest, tuple(s for s in systems(source.manifest) if s.name == "dlrm"), {}).cells()
+    (_, theirs), (_, ours) = next(first), next(first)
+    runner, store, other = Runner(source, ("id_0",)), Store(tmp_path), Store(tmp_path)
+    asked = 0
+
+    def cells() -> Iterator[tuple[str, Cell]]:
+        nonlocal asked
+        asked += 1
+        yield from (("theirs", theirs), ("ours", ours))
+        if asked == 1:  # the other process ends its cell after our first look at it
+            other.add(Found(found(theirs, 0.5), None))
+            claims.close()
+
+    claims = ExitStack()
+    assert claims.enter_context(other.claim(theirs.key))
+    assert fill(cells, runner, store, minutes=30)
+    assert asked == 2 and store.outcomes.keys() == {theirs.key, ours.key}
+    assert store.outcomes[theirs.key].seconds != store.outcomes[ours.key].seconds
+
+
 def kept(store: Store, kind: str, predictions: Predictions) -> Cell:
     """Predictions as a cell of the store."""
     cell = Cell(part=Part(), kind=kind, settings={}, split="test", rows=1, data="", code="")
@@ -250,6 +265,7 @@ def test_pages_show_what_is_known_and_no_more(tmp_path: Path) -> None:
     assert rows[0].startswith(f"| lattice | {first.mean_auc:.4f} ± 0.0000 |")  # the better one first
     assert rows[1].split(" | ")[3].startswith("+0.")
     assert "## Two" not in text and "| dcnv2 | all | epochs 1 | 0.7500 |" in text
+    assert "Optuna" in text and "Optuna" not in page(found.model_copy(update={"trials": 0, "tuned": ()}), "image.png")
     draw(found, tmp_path / "image.png")
     assert (tmp_path / "image.png").stat().st_size > 10_000
     ablated = Ablated(**about, base=first, network=(second,), supervision=())

@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.concatenation import KEYS, memory, unified
-from pipelines.point_in_time import remembered
+from pipelines.event_memory import remembered
 from pipelines.spans import Span
 from schemas.features import categorical_columns, dense_columns, sequence_columns
 from schemas.narrowing import narrowed
@@ -120,7 +120,7 @@ def test_several_ledgers_give_what_each_gives_alone(spark: SparkSession, timelin
     whole, without_users = found(*declared), found("film", "genre", sequence={})
     assert whole["genre_recency"].isna().any() and whole["film_gap"].notna().any()
     for name in declared:
-        alone = found(name)
+        alone = found(name, sequence={})
         columns = [column for column in alone.columns if column.startswith(f"{name}_")]
         pd.testing.assert_frame_equal(alone[columns], whole[columns])
         if name != "pair":

@@ -215,7 +215,7 @@ def quick(spark: SparkSession) -> Iterator[None]:
     before = {name: spark.conf.get(name) for name in settings}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, "k" * 40)
-        patch.setattr("pipelines.point_in_time._GROUPS", 3)
+        patch.setattr("pipelines.event_memory._GROUPS", 3)
         for name, value in settings.items():
             spark.conf.set(name, value)
         yield
