@@ -99,7 +99,7 @@ def test_a_run_that_was_killed_leaves_nothing_twice(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("pipelines.tables._name", killed)
+        patch.setattr("pipelines.tables.publishing.name_version", killed)
         build(space, tmp_path / "warehouse")
     target = build(space, tmp_path / "warehouse")
     assert value_counts(target.quarantine, "table") == APART

@@ -236,7 +236,7 @@ def test_only_files_that_may_hold_a_span_are_read(spark: SparkSession, tmp_path:
 
 def test_too_many_rows_are_left_to_spark(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = _by_day(spark, str(tmp_path / "t"))
-    monkeypatch.setattr("pipelines.tables.FEW", 47)
+    monkeypatch.setattr("pipelines.tables.few.FEW", 47)
     assert read_few(spark, made) is None
     assert read_few(spark, made, "at", [_hours(30, 50)]) is None
     assert read_few(spark, made, "at", [_hours(30, 31)]) is not None
