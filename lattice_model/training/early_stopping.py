@@ -14,8 +14,8 @@ from lattice_model.loading.rows import Loaded
 from lattice_model.training.config import EarlyStopping
 from lattice_model.training.distributed.group import ALONE, Group
 from lattice_model.training.distributed.sharding import whole
+from lattice_model.training.encoding import Tree
 from lattice_model.training.log import ValidationPoint
-from lattice_model.training.state import Tree
 from schemas.manifest import TrainingManifest
 
 

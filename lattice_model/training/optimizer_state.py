@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torchrec.optim.keyed import KeyedOptimizer
 
-from lattice_model.training.state import Tree
+from lattice_model.training.encoding import Tree
 
 
 def optimizer_state(optimizer: Optimizer) -> Tree:

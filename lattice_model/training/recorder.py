@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from lattice_model.supervision.masked_bce import HeadLosses
+from lattice_model.training.encoding import Tree
 from lattice_model.training.log import TrainingPoint, ValidationPoint
-from lattice_model.training.state import Tree
 
 T = TypeVar("T")
 

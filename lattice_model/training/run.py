@@ -10,8 +10,9 @@ from rich.console import Console
 from torch import nn
 
 from lattice_model.training.early_stopping import Stopper
+from lattice_model.training.encoding import Tree
 from lattice_model.training.recorder import Recorder
-from lattice_model.training.state import Tree, read_state, write_state
+from lattice_model.training.state import read_state, write_state
 from lattice_model.training.step import Step
 
 

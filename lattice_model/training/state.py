@@ -8,17 +8,14 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lattice_model.training.encoding import Tree, decoded, encoded
 from schemas.errors import LatticeError
-
-Tree = Any
-"""None, a bool, number, string or tensor, or a list, tuple or dict of such."""
 
 
 def write_state(path: Path, owner: Mapping[str, str], tree: Tree) -> None:
@@ -28,7 +25,7 @@ def write_state(path: Path, owner: Mapping[str, str], tree: Tree) -> None:
         LatticeError: it cannot be written.
     """
     tensors: dict[str, Tensor] = {}
-    text = json.dumps({"owner": dict(owner), "tree": _encoded(tree, tensors)})
+    text = json.dumps({"owner": dict(owner), "tree": encoded(tree, tensors)})
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         save_file(tensors, unfinished, metadata={"state": text, "sha256": _digest(text, tensors)})
@@ -60,43 +57,11 @@ def read_state(path: Path) -> tuple[dict[str, str], Tree] | None:
         if _digest(metadata["state"], tensors) != metadata["sha256"]:
             raise ValueError("its content was changed")
         content = json.loads(metadata["state"])
-        return content["owner"], _decoded(content["tree"], tensors)
+        return content["owner"], decoded(content["tree"], tensors)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise LatticeError(
             str(path), f"The saved state of the run is damaged: {error}.", "Delete this file to begin the run anew."
         ) from error
-
-
-def _encoded(value: Tree, tensors: dict[str, Tensor]) -> Any:
-    """The value as JSON; its tensors are put beside it, under the numbers that it names.
-
-    How a tensor lies in memory is kept: products and decompositions of the same numbers laid out otherwise may round
-    otherwise.
-    """
-    if isinstance(value, Tensor):
-        name = str(len(tensors))
-        tensors[name] = value.detach().cpu().contiguous()
-        return {"tensor": name, "stride": list(value.stride())}
-    if isinstance(value, list):
-        return [_encoded(item, tensors) for item in value]
-    if isinstance(value, tuple):
-        return {"tuple": [_encoded(item, tensors) for item in value]}
-    if isinstance(value, dict):
-        return {"dict": [[key, _encoded(item, tensors)] for key, item in value.items()]}
-    return value
-
-
-def _decoded(value: Any, tensors: Mapping[str, Tensor]) -> Tree:
-    if isinstance(value, list):
-        return [_decoded(item, tensors) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "tuple" in value:
-        return tuple(_decoded(item, tensors) for item in value["tuple"])
-    if "dict" in value:
-        return {key: _decoded(item, tensors) for key, item in value["dict"]}
-    stored = tensors[value["tensor"]]  # a view of the file, which may begin anywhere, and rounding may depend on that
-    return torch.empty_strided(stored.size(), value["stride"], dtype=stored.dtype).copy_(stored)
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:

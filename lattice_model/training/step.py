@@ -22,12 +22,12 @@ from lattice_model.supervision.masked_bce import HeadLosses, count_labels, head_
 from lattice_model.training.clippy import clipped_updates
 from lattice_model.training.config import TrainingConfig
 from lattice_model.training.distributed.group import ALONE, Group
+from lattice_model.training.encoding import Tree
 from lattice_model.training.gradients import Gradients
 from lattice_model.training.optimizer_state import optimizer_state, restore_optimizer
 from lattice_model.training.optimizers import build_optimizers, dense_parameters
 from lattice_model.training.schedule import learning_rate_share
 from lattice_model.training.sparse_tables import name_rows
-from lattice_model.training.state import Tree
 from schemas.errors import LatticeError
 
 

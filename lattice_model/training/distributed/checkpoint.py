@@ -25,11 +25,13 @@ from torchrec.distributed.types import ShardedTensor
 
 from lattice_model.training.distributed.group import Group
 from lattice_model.training.distributed.sharding import table_sums
+from lattice_model.training.encoding import Tree, decoded, encoded
 from lattice_model.training.run import Run
-from lattice_model.training.state import Tree
 from schemas.errors import LatticeError
 
 _ABOUT = "about.json"
+_SHARDED = (DTensor, ShardedTensor)
+"""Each process holds a part of such a tensor."""
 _BEST, _RANDOM, _TABLES = "best/", "random/", "tables/"
 """Keys of what is not every process's: the best weights, which the first holds; each one's random state; and that of
 the tables' optimizer, which is where the rows are.
@@ -150,7 +152,7 @@ class ShardedSaver:
         if state["stopper"]:
             tensors |= {_BEST + name: value for name, value in state["stopper"].pop("weights").items()}
         tensors |= self._tables(run)
-        tree = _encoded(state, tensors, "")
+        tree = encoded(state, tensors, _SHARDED)
         return {key: value if value.ndim else value.view(1) for key, value in tensors.items()}, tree
 
     def _tables(self, run: Run) -> dict[str, Tensor]:
@@ -163,7 +165,7 @@ class ShardedSaver:
         reader = dcp.HuggingFaceStorageReader(str(place))
         stored = reader.read_metadata().state_dict_metadata
         live = self._tables(run)
-        _encoded({"weights": run.network.state_dict(), "step": run.step.state()}, live, "")
+        encoded({"weights": run.network.state_dict(), "step": run.step.state()}, live, _SHARDED)
         own = f"{_RANDOM}{self._group.rank}/"
         wanted = {
             key: value
@@ -175,49 +177,18 @@ class ShardedSaver:
         }
         read = {
             key: live[key]
-            if isinstance(live.get(key), DTensor | ShardedTensor)
+            if isinstance(live.get(key), _SHARDED)
             else torch.empty(value.size, dtype=value.properties.dtype)
             for key, value in wanted.items()
             if isinstance(value, TensorStorageMetadata)
         }
         dcp.load(read, storage_reader=reader)
-        state = _decoded(about["tree"], read)
+        state = decoded(about["tree"], read)
         state["random"] = [read[key] for key in sorted(read) if key.startswith(own)] or None
         if state["stopper"]:
             best = {key: value for key, value in read.items() if key.startswith(_BEST)}
             state["stopper"]["weights"] = {key.removeprefix(_BEST): value for key, value in best.items()}
         return state
-
-
-def _encoded(value: Tree, tensors: dict[str, Tensor], key: str) -> Any:
-    """The value as JSON; its tensors are put beside it, by where they lie in it.
-
-    How a whole tensor lies in memory is kept, as ``lattice_model.training.state`` does.
-    """
-    if isinstance(value, DTensor | ShardedTensor):
-        tensors[key] = value
-        return {"tensor": key}
-    if isinstance(value, Tensor):
-        tensors[key] = value.detach().cpu().contiguous()
-        return {"tensor": key, "shape": list(value.shape), "stride": list(value.stride())}
-    if isinstance(value, list | tuple):
-        return [_encoded(item, tensors, f"{key}/{number}") for number, item in enumerate(value)]
-    if isinstance(value, dict):
-        return {"dict": [[name, _encoded(item, tensors, f"{key}/{name}")] for name, item in value.items()]}
-    return value
-
-
-def _decoded(value: Any, tensors: Mapping[str, Tensor]) -> Tree:
-    if isinstance(value, list):
-        return [_decoded(item, tensors) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "dict" in value:
-        return {name: _decoded(item, tensors) for name, item in value["dict"]}
-    stored = tensors[value["tensor"]]
-    if "stride" not in value:
-        return stored
-    return torch.empty_strided(value["shape"], value["stride"], dtype=stored.dtype).copy_(stored.view(value["shape"]))
 
 
 def _reason(error: BaseException) -> str:

@@ -10,8 +10,8 @@ from torchrec.distributed.model_parallel import DistributedModelParallel
 from lattice_model.network.model import Model
 from lattice_model.training.distributed.group import Group
 from lattice_model.training.distributed.sharding import fill, table_sums, whole, whole_table_sums
+from lattice_model.training.encoding import Tree
 from lattice_model.training.optimizers import dense_parameters
-from lattice_model.training.state import Tree
 
 
 def table_names(network: Model) -> list[str]:
