@@ -7,6 +7,7 @@ the pieces that are finished and goes on with the others.
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -76,7 +77,7 @@ class Pieces:
         write_text(self.uri(number), "".join(lines))
 
     def run(self, spark: SparkSession, console: Console) -> None:
-        """Make the pieces that are lacking, each of Spark's slots an equal share of them."""
+        """Make the pieces that are lacking, each in a task of its own: executors that come later take their share."""
         lacking = sorted(set(range(self.count)) - self.finished())
         if len(lacking) < self.count:
             done = self.count - len(lacking)
@@ -84,18 +85,21 @@ class Pieces:
 
         def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             torch.set_num_threads(self.threads)
-            engine = None
             for batch in batches:
                 for position in batch.column("id").to_pylist():
-                    engine = engine or self.engine()
-                    self.measure(engine, lacking[position])
+                    self.measure(_engine(self), lacking[position])
                 yield batch
 
         if lacking:
-            tasks = min(len(lacking), spark.sparkContext.defaultParallelism)
             with _Progress(self, console):
-                numbers = spark.range(0, len(lacking), 1, tasks)
+                numbers = spark.range(0, len(lacking), 1, len(lacking))
                 numbers.mapInArrow(work, "id long").write.format("noop").mode("overwrite").save()
+
+
+@lru_cache(maxsize=1)
+def _engine(pieces: Pieces) -> Engine:
+    """The engine of this process, which Spark gives one task after the other: it is made once."""
+    return pieces.engine()
 
 
 class _Progress(Watch):
