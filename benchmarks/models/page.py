@@ -43,6 +43,9 @@ rows available before the test range, with {seeds} seeds, and reported on it. No
 users' ids) chooses its number of trees by early stopping on validation. After equal tuning the order may be another."""
 
 
+_METRICS = {"AUC": "auc", "NE": "normalized_entropy", "BCE": "bce", "predicted / observed": "calibration"}
+
+
 class Stage(Result):
     """Systems in one stage of the grid; differences are of ``base`` minus each other one."""
 
@@ -127,11 +130,11 @@ def _row(one: Standing) -> tuple[str, ...]:
 
 
 def _portfolios(stage: Stage) -> list[str]:
-    """Three metrics of each portfolio, a column a portfolio."""
+    """The metrics of each portfolio, a column a portfolio."""
     names = [part.name + ("" if part.in_mean else " *") for part in stage.standings[0].portfolios]
     by_name = [{part.name: part for part in one.portfolios} for one in stage.standings]
     lines: list[str] = []
-    for title, metric in (("AUC", "auc"), ("NE", "normalized_entropy"), ("BCE", "bce")):
+    for title, metric in _METRICS.items():
         rows = (
             (one.name, *(show_number(getattr(parts[name.removesuffix(" *")], metric), 4) for name in names))
             for one, parts in zip(stage.standings, by_name, strict=True)

@@ -26,6 +26,8 @@ class Portfolio(Result):
     auc: float | None
     normalized_entropy: float | None
     bce: float | None
+    calibration: float | None
+    """Predicted over observed positives."""
 
 
 class Difference(Result):
@@ -152,6 +154,7 @@ def _portfolio(parts: Sequence[PortfolioMetrics]) -> Portfolio:
         auc=_mean([part.auc for part in parts]),
         normalized_entropy=_mean([part.normalized_entropy for part in parts]),
         bce=_mean([part.bce for part in parts]),
+        calibration=_mean([part.calibration for part in parts]),
     )
 
 
