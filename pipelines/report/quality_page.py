@@ -4,13 +4,12 @@ The same arguments give the same bytes.
 """
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipelines.report import formats, palette
 from pipelines.report.blocks import Section, Table
+from pipelines.report.pages import asset, environment
 from schemas.quality import Checked, Outcome
 
 _WINDOWS = 1
@@ -24,21 +23,16 @@ def quality_page(title: str, group: str, checked: Sequence[Checked], reasons: Ma
         checked: the last batch of each table, in the order in which they are made.
         reasons: (table, reason) -> how many rows are in quarantine for it.
     """
-    environment = Environment(
-        loader=PackageLoader("pipelines.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("quality.html").render(
+    template = environment().get_template("quality.html")
+    return template.render(
         title=title,
         group=group,
         checked=checked,
         through=formats.moment(max(table.through for table in checked)) if checked else formats.MISSING,
         sections=(_expectations(checked), _quarantine(reasons), _drift(checked)),
         twins=palette.twins(_WINDOWS),
-        css=Markup((resources.files("pipelines.report") / "templates" / "report.css").read_text(encoding="utf-8")),
+        css=Markup(asset("report.css")),
+        hashes=(),
     )
 
 
