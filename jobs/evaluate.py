@@ -1,10 +1,8 @@
 """``lattice evaluate``: a model's metrics on the evaluation table, per portfolio."""
 
 from pathlib import Path
-from typing import Annotated
 
 import torch
-import typer
 from rich import box
 from rich.console import Console
 from rich.table import Column, Table
@@ -89,10 +87,7 @@ def evaluate(
     group: options.Group = options.DEFAULT_GROUP,
     models: options.Models = None,
     split: options.SplitName = options.SplitChoice.test,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="A trained model, by its folder's name. Default: the latest of the split."),
-    ] = None,
+    model: options.TrainedModel = None,
     as_json: options.Json = False,
 ) -> None:
     """Measure a model on its split: AUC, BCE, normalized entropy and calibration of every portfolio.

@@ -54,10 +54,7 @@ def export(
     group: options.Group = options.DEFAULT_GROUP,
     models: options.Models = None,
     split: options.SplitName = options.SplitChoice.test,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="A trained model, by its folder's name. Default: the latest of the split."),
-    ] = None,
+    model: options.TrainedModel = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The folder to write. Default: `export` in the model's folder.")
     ] = None,

@@ -33,6 +33,10 @@ ModelKind = Annotated[
         "--model", help="Which model: lattice, or a baseline such as dlrm. Default: as --config says, or lattice."
     ),
 ]
+TrainedModel = Annotated[
+    str | None,
+    typer.Option("--model", help="A trained model, by its folder's name. Default: the latest of the split."),
+]
 ModelSettings = Annotated[
     Path | None,
     typer.Option(

@@ -89,10 +89,7 @@ def report(
     group: options.Group = options.DEFAULT_GROUP,
     models: options.Models = None,
     split: options.SplitName = options.SplitChoice.test,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="A trained model, by its folder's name. Default: the latest of the split."),
-    ] = None,
+    model: options.TrainedModel = None,
     out: Annotated[Path | None, typer.Option("--out", help="The HTML file. Default: beside the model.")] = None,
 ) -> None:
     """Write one self-contained HTML page: the data, the training, the metrics, the versions of every table.

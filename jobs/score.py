@@ -116,10 +116,7 @@ def score(
     group: options.Group = options.DEFAULT_GROUP,
     models: options.Models = None,
     split: options.SplitName = options.SplitChoice.test,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="A trained model, by its folder's name. Default: the latest of the split."),
-    ] = None,
+    model: options.TrainedModel = None,
     export: Annotated[
         Path | None, typer.Option("--export", help="The folder of an exported model, in place of --model.")
     ] = None,
