@@ -36,7 +36,7 @@ from lattice_model.training.checkpoint import Checkpoint
 from lattice_model.training.checkpoint import save as save_checkpoint
 from lattice_model.training.config import TrainingConfig
 from pipelines.session import spark_session
-from schemas.manifest import ObjectiveLabel, TrainingManifest
+from schemas.manifest import ObjectiveLabel, Split, TrainingManifest
 
 console = Console(stderr=True)
 _DOMAINS, _OBJECTIVES = 10, 3
@@ -192,10 +192,10 @@ def scaling(
       python -m benchmarks.importance.scaling --executors 2
     """
     manifest = wide_manifest(features)
-    split, heads = "validation", _OBJECTIVES
+    split: Split = "validation"
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         folder = Path(name)
-        config = configure(_HYPER, manifest, split, (0.1,) * heads)
+        config = configure(_HYPER, manifest, split, (0.1,) * _OBJECTIVES)
         with torch.random.fork_rng():
             torch.manual_seed(1)
             network = build(config)

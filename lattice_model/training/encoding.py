@@ -14,7 +14,7 @@ Tree = Any
 """None, a bool, number, string or tensor, or a list, tuple or dict of such."""
 
 
-def encoded(value: Tree, tensors: dict[str, Tensor], as_it_is: tuple[type, ...] = (), key: str = "") -> Any:
+def encoded(value: Tree, tensors: dict[str, Tensor], as_it_is: tuple[type[Any], ...] = (), key: str = "") -> Any:
     """The value as JSON; its tensors are put into ``tensors``, under keys that say where in it they lie.
 
     Those of the types ``as_it_is`` are put there themselves, all others as contiguous copies on the CPU.
