@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import matplotlib
 import torch
 import typer
 
@@ -27,6 +28,9 @@ from jobs import options
 from jobs.models import current_manifest
 from jobs.target import Target
 from schemas.manifest import TrainingManifest
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
 
 BASE = "as it is"
 NETWORK: dict[str, dict[str, Any]] = {
@@ -95,14 +99,39 @@ over users says nothing about seeds: a difference within ± may be chance.
 """
 
 
-def page(result: Ablated) -> str:
-    """The result as Markdown."""
+def page(result: Ablated, image: str) -> str:
+    """The result as Markdown; ``image`` is the figure's place."""
     header = ("change", "mean AUC", "difference", "mean NE", "difference", "MFLOPs", "dense MParams", "rows/s", "seeds")
-    lines = [_HEAD.format(result=result, sample=result.sample or "all")]
+    lines = [_HEAD.format(result=result, sample=result.sample or "all"), f"![What each change does]({image})", ""]
     for title, found in (("Network", result.network), ("Supervision", result.supervision)):
         rows = [_row(one) for one in (result.base, *found) if one is not None]
         lines += [f"## {title}", "", *as_table(header, rows), ""]
     return "\n".join([*lines, str(result.machine), ""])
+
+
+def draw(result: Ablated, path: Path) -> None:
+    """Each change's difference from the network as it is, with its interval; right is better in both plots."""
+    found = [(one.name, one.behind) for one in (*result.network, *result.supervision) if one.behind is not None]
+    figure, plots = plt.subplots(1, 2, figsize=(11, 1.5 + 0.28 * len(found)), sharey=True, layout="constrained")
+    for axes, metric, title in (
+        (plots[0], "mean_auc", "mean AUC, change minus as it is"),
+        (plots[1], "mean_normalized_entropy", "mean NE, as it is minus change"),
+    ):
+        sign = 1 if metric == "mean_auc" else -1
+        for place, (_, behind) in enumerate(found):
+            part = getattr(behind, metric)
+            if part.estimate is not None and part.low is not None and part.high is not None:
+                ends = sorted((sign * part.low, sign * part.high))
+                axes.plot(ends, (place, place), color="tab:gray", lw=1.5)
+                axes.plot(sign * part.estimate, place, "o", color="tab:blue", ms=5)
+        axes.axvline(0, color="black", lw=0.8)
+        axes.set_xlabel(f"{title} (right: better with the change)", fontsize=8)
+        axes.set_yticks(range(len(found)), [name for name, _ in found], fontsize=8)
+        axes.tick_params(axis="x", labelsize=8)
+    plots[0].invert_yaxis()
+    # No date of drawing in the file: the same result gives the same picture.
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)
 
 
 def _row(one: Standing) -> tuple[str, ...]:
@@ -184,8 +213,11 @@ def ablation(
         network=network,
         supervision=supervised,
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save(result, page(result), out)
+    image = out.parent.parent / "images" / f"{out.stem}.png"
+    for folder in (out.parent, image.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    save(result, page(result, f"../images/{image.name}"), out)
+    draw(result, image)
     print(f"Results: {out}")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.ablation import NETWORK as NETWORK_CHANGES
 from benchmarks.ablation import Ablated, supervision
+from benchmarks.ablation import draw as draw_ablation
 from benchmarks.ablation import page as ablation_page
 from benchmarks.models.cell import BOOTSTRAP_SEED, LIGHTGBM, Cell, Found, Outcome, Runner
 from benchmarks.models.filling import fill
@@ -269,7 +270,9 @@ def test_pages_show_what_is_known_and_no_more(tmp_path: Path) -> None:
     draw(found, tmp_path / "image.png")
     assert (tmp_path / "image.png").stat().st_size > 10_000
     ablated = Ablated(**about, base=first, network=(second,), supervision=())
-    lines = ablation_page(ablated).splitlines()
+    draw_ablation(ablated, tmp_path / "ablation.png")
+    assert (tmp_path / "ablation.png").stat().st_size > 5_000
+    lines = ablation_page(ablated, "ablation.png").splitlines()
     assert len([line for line in lines if line.startswith("| lattice |")]) == 2
     assert len([line for line in lines if line.startswith("| dcnv2 |")]) == 1
 
