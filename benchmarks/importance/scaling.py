@@ -36,6 +36,7 @@ from lattice_model.training.checkpoint import Checkpoint
 from lattice_model.training.checkpoint import save as save_checkpoint
 from lattice_model.training.config import TrainingConfig
 from pipelines.session import spark_session
+from schemas.errors import LatticeError
 from schemas.manifest import ObjectiveLabel, Split, TrainingManifest
 
 console = Console(stderr=True)
@@ -191,6 +192,15 @@ def scaling(
 
       python -m benchmarks.importance.scaling --executors 2
     """
+    counts = executors or [1, 2]
+    wanted = min(measured or features, features)
+    if wanted <= FEATURES * max(counts):
+        raise LatticeError(
+            "--measured",
+            f"{wanted} features are no more than a piece for each of {max(counts)} executors: nothing "
+            "tells how long the next one takes.",
+            f"Give more than {FEATURES * max(counts)}.",
+        )
     manifest = wide_manifest(features)
     split: Split = "validation"
     with tempfile.TemporaryDirectory(dir=scratch) as name:
@@ -203,7 +213,7 @@ def scaling(
         save_checkpoint(folder / "checkpoint", checkpoint)
         file = validation_file(manifest, rows, folder)
         every = features_of(manifest)
-        chosen = every[:: max(len(every) // (measured or len(every)), 1)][:measured]
+        chosen = every[:: len(every) // wanted][:wanted]
         found = tuple(
             timed(
                 Pieces(
@@ -216,7 +226,7 @@ def scaling(
                 ),
                 count,
             )
-            for count in executors or (1, 2)
+            for count in counts
         )
     result = Scaling(
         features=features,

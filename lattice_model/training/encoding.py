@@ -4,6 +4,7 @@ How a tensor lies in memory is kept: products and decompositions of the same num
 otherwise.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,12 +25,14 @@ def encoded(value: Tree, tensors: dict[str, Tensor], as_it_is: tuple[type[Any], 
         return {"tensor": key}
     if isinstance(value, Tensor):
         tensors[key] = value.detach().cpu().contiguous()
-        return {"tensor": key, "shape": list(value.shape), "stride": list(value.stride())}
+        return {"tensor": key, "stride": list(value.stride())}
     if isinstance(value, list | tuple):
         items = [encoded(item, tensors, as_it_is, f"{key}/{number}") for number, item in enumerate(value)]
         return {"tuple": items} if isinstance(value, tuple) else items
     if isinstance(value, dict):
-        return {"dict": [[name, encoded(item, tensors, as_it_is, f"{key}/{name}")] for name, item in value.items()]}
+        # As JSON a name is told from a number, and from a path through several dicts.
+        keys = {name: f"{key}/{json.dumps(name)}" for name in value}
+        return {"dict": [[name, encoded(item, tensors, as_it_is, keys[name])] for name, item in value.items()]}
     return value
 
 
@@ -46,5 +49,7 @@ def decoded(value: Any, tensors: Mapping[str, Tensor]) -> Tree:
     stored = tensors[value["tensor"]]
     if "stride" not in value:
         return stored
+    # What keeps tensors may have no place for one of no dimension: it is then one of a single value.
+    stored = stored if value["stride"] else stored.view(())
     # A view of a file may begin anywhere, and rounding may depend on that.
-    return torch.empty_strided(value["shape"], value["stride"], dtype=stored.dtype).copy_(stored.view(value["shape"]))
+    return torch.empty_strided(stored.shape, value["stride"], dtype=stored.dtype).copy_(stored)

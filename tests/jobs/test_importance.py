@@ -2,19 +2,23 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import pandas as pd
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import SparkSession
+from rich.console import Console
 
 from jobs.importance import _groups
-from jobs.importance_pieces import FEATURES
+from jobs.importance_pieces import FEATURES, Pieces
 from jobs.importance_run import Request, measure_importance
 from jobs.target import Target
 from lattice_model.importance.config import ImportanceConfig
@@ -108,6 +112,36 @@ def test_runs_lie_side_by_side_and_a_finished_one_is_not_repeated(spark: SparkSe
     assert place.table()["run_id"].nunique() == 2
     by_domain = few.groupby(["domain", "objective"])["rows"].max()
     assert by_domain.max() <= 30  # 90 rows, evenly shared among three domains
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noted(Pieces):
+    """Notes in ``notes`` which process makes an engine."""
+
+    notes: Path
+
+    def engine(self) -> Engine:
+        (self.notes / f"{os.getpid()}-{uuid4()}").touch()
+        return super().engine()
+
+
+def test_a_process_reads_the_model_and_the_rows_once(spark: SparkSession, place: Place, tmp_path: Path) -> None:
+    pieces = Noted(
+        checkpoint=place.blind / CHECKPOINT,
+        files=tuple(DeltaTable(place.target.group_table("evaluation")).file_uris()),
+        features=features_of(place.manifest),
+        config=CONFIG,
+        folder=str(tmp_path / "pieces"),
+        threads=1,
+        notes=tmp_path,
+    )
+    slots = spark.sparkContext.defaultParallelism
+    assert pieces.count > 1
+    for _ in range(slots):  # of more runs than slots, one comes to a process that has an engine
+        pieces.run(spark, Console(quiet=True))
+        shutil.rmtree(pieces.folder)
+    makers = [path.name.split("-")[0] for path in tmp_path.iterdir()]
+    assert makers and len(makers) == len(set(makers))
 
 
 def published_by(spark: SparkSession, place: Place, asked: Request) -> pd.DataFrame:

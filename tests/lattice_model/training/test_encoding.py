@@ -39,11 +39,26 @@ def test_a_tree_comes_back_as_it_was(tree: Tree) -> None:
     _same(decoded(json.loads(text), kept), tree)
 
 
+def test_tensors_of_names_that_look_alike_are_kept_apart() -> None:
+    tree = {"a/b": torch.tensor(1), "a": {"b": torch.tensor(2)}, "0": torch.tensor(3), 0: torch.tensor(4)}
+    tensors: dict[str, Tensor] = {}
+    _same(decoded(json.loads(json.dumps(encoded(tree, tensors))), tensors), tree)
+
+
+def test_what_was_kept_under_numbers_is_read() -> None:
+    """As models published before have their optimizers' state, which ``lattice train --continue`` goes on with."""
+    kept = {"0": torch.arange(6.0).view(2, 3), "1": torch.tensor(7.0)}
+    text = {"dict": [["w", {"tensor": "0", "stride": [1, 2]}], ["step", {"tensor": "1", "stride": []}]]}
+    found = decoded(text, kept)
+    assert torch.equal(found["w"], kept["0"]) and found["w"].stride() == (1, 2)
+    assert found["step"] == 7.0 and found["step"].ndim == 0
+
+
 def test_what_others_hold_a_part_of_is_passed_on() -> None:
     part, tensors = torch.nn.Parameter(torch.ones(2)), dict[str, Tensor]()
     tree = {"weights": {"a": part, "b": torch.ones(2)}}
     found = decoded(encoded(tree, tensors, (torch.nn.Parameter,)), tensors)
-    assert found["weights"]["a"] is part is tensors["/weights/a"]
+    assert found["weights"]["a"] is part is tensors['/"weights"/"a"']
     assert found["weights"]["b"] is not tree["weights"]["b"]
 
 
