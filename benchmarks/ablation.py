@@ -33,6 +33,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 BASE = "as it is"
+_SMALL = 0.002
+"""Differences up to it are drawn on a linear scale, larger ones on that of their logarithms."""
 NETWORK: dict[str, dict[str, Any]] = {
     "no attention to other features": {"network.cross_attention": False},
     "no generated parameters": {"network.generated_rank": 0},
@@ -125,6 +127,9 @@ def draw(result: Ablated, path: Path) -> None:
                 axes.plot(ends, (place, place), color="tab:gray", lw=1.5)
                 axes.plot(sign * part.estimate, place, "o", color="tab:blue", ms=5)
         axes.axvline(0, color="black", lw=0.8)
+        # One change that spoils everything must not hide what the others do.
+        axes.set_xscale("symlog", linthresh=_SMALL)
+        axes.set_xticks([-0.01, -_SMALL, 0, _SMALL, 0.01], ["-0.01", f"-{_SMALL:g}", "0", f"{_SMALL:g}", "0.01"])
         axes.set_xlabel(f"{title} (right: better with the change)", fontsize=8)
         axes.set_yticks(range(len(found)), [name for name, _ in found], fontsize=8)
         axes.tick_params(axis="x", labelsize=8)
