@@ -86,4 +86,6 @@ def test_a_sample_is_a_declared_name_or_a_rate() -> None:
 def test_anything_else_is_answered_with_what_is_allowed(text: str) -> None:
     with pytest.raises(LatticeError) as error:
         parse_sample(SPACE, text)
-    assert error.value.remedy == "Allowed: demo, tiny, users=RATE, impressions=RATE, with 0 < RATE <= 1."
+    assert error.value.remedy == (
+        f"Allowed: {', '.join(SPACE.samples)}, users=RATE, impressions=RATE, with 0 < RATE <= 1."
+    )
