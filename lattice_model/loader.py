@@ -24,7 +24,7 @@ from petastorm.workers_pool import EmptyResultError
 from petastorm.workers_pool.dummy_pool import DummyPool
 from pyarrow.parquet import ParquetFile
 
-from lattice_model.loading.columns import Array, to_array
+from lattice_model.loading.columns import to_array
 from lattice_model.loading.mixing import Held, Mixer, Share
 from lattice_model.loading.prefetch import prefetch
 from lattice_model.loading.rows import Arrays, Loaded, columns_of, decode, padding, to_loaded
@@ -116,26 +116,19 @@ class Loader:
                 own = [part for part in map(self._share.of, parts) if part.start < part.stop]
                 while empty is None or not all(part.chunk in held for part in own):
                     chunk, table = next(row_groups)
-                    blocks = self._ordered(table, self._share.among(chunk, mixer.orders.pop(chunk)))
-                    empty = {name: column[:0] for name, column in blocks[0].items()} if empty is None else empty
+                    blocks = self._decoded(table, self._share.among(chunk, mixer.orders.pop(chunk)))
+                    empty = {name: array[:0] for name, array in blocks[0].items()} if empty is None else empty
                     held.put(chunk, blocks)
-                taken = [rows for part in own for rows in held.take(part)] or [empty]
-                # decoded batch by batch: what lies between a column and the batch stays in the processor's cache
-                columns = {name: _joined([rows[name] for rows in taken]) for name in empty}
-                rows = decode(columns, self._manifest, self._keys)
-                yield to_loaded(rows if own else padding(rows), self._manifest, padded=not own)
+                taken = [rows for part in own for rows in held.take(part)] or [padding(empty)]
+                rows = {name: np.concatenate([rows[name] for rows in taken]) for name in empty}
+                yield to_loaded(rows, self._manifest, padded=not own)
 
-    def _ordered(self, table: pa.Table, order: NDArray[np.int64]) -> list[Arrays]:
+    def _decoded(self, table: pa.Table, order: NDArray[np.int64]) -> list[Arrays]:
         """The selected rows of a row group in the given order, in blocks; one of no rows if there are none."""
-        columns = {name: to_array(table.column(name)) for name in ("domain_index", *self._selection.columns)}
+        columns = {name: to_array(table.column(name)) for name in table.column_names}
         chosen = np.flatnonzero(self._selection.mask(columns))[order]
-        cuts = [chosen[start : start + _BLOCK] for start in range(0, max(len(chosen), 1), _BLOCK)]
-        blocks: list[Arrays] = [{} for _ in cuts]
-        for name in self._columns:  # one after the other: each is in the processor's cache while its rows are mixed
-            column = to_array(table.column(name))
-            for block, rows in zip(blocks, cuts, strict=True):
-                block[name] = column.take(rows)
-        return blocks
+        starts = range(0, max(len(chosen), 1), _BLOCK)
+        return [decode(columns, self._manifest, self._keys, chosen[start : start + _BLOCK]) for start in starts]
 
     def _row_groups(self, numbers: list[int]) -> Generator[tuple[int, pa.Table]]:
         """The columns of those row groups, in that order."""
@@ -165,12 +158,6 @@ class Loader:
             for file in self._files:
                 read_through(file, self._columns)
             raise damaged(", ".join(self._files), error) from error
-
-
-def _joined(parts: list[Array]) -> Array:
-    if len({part.dtype for part in parts if part.dtype.kind in "VO"}) > 1:  # packed sequences of several lengths
-        parts = [part.astype(np.object_) for part in parts]
-    return np.concatenate(parts)
 
 
 class _TableWorker(ArrowReaderWorker):  # type: ignore[misc]

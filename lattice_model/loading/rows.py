@@ -4,8 +4,8 @@ Shapes: R rows, B impressions of a batch, C categorical features, F dense featur
 fields, E its number fields, O objectives.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,15 @@ from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 from lattice_model.batch import Batch, SequenceBatch
 from lattice_model.loading.columns import Array, unpack
 from schemas.errors import LatticeError
-from schemas.manifest import SequenceInput, TrainingManifest
+from schemas.manifest import (
+    CategoricalInput,
+    DenseInput,
+    ObjectiveLabel,
+    SequenceId,
+    SequenceInput,
+    SequenceNumber,
+    TrainingManifest,
+)
 
 Arrays = dict[str, Array]
 """Arrays by name, all with the rows as their first axis."""
@@ -59,24 +67,29 @@ def columns_of(manifest: TrainingManifest, keys: Sequence[str]) -> dict[str, str
     return dict.fromkeys(keys, "") | needed
 
 
-def decode(columns: Mapping[str, Array], manifest: TrainingManifest, keys: Sequence[str]) -> Arrays:
-    """The named columns of R rows as a few arrays: folded ids, stacked numbers, unpacked sequences.
+def decode(
+    columns: Mapping[str, Array], manifest: TrainingManifest, keys: Sequence[str], rows: NDArray[np.int64] | None = None
+) -> Arrays:
+    """The named columns as a few arrays: folded ids, stacked numbers, unpacked sequences.
+
+    ``rows`` are R positions in the columns, in the order wanted; all of them if None. In memory, the values of a column
+    lie beside each other: ``dense`` is the transpose of (F, R).
 
     Raises:
         LatticeError: a whole number is null, or a packed sequence has not the declared length.
     """
-    rows = len(columns["domain_index"])
+    taken = np.arange(len(columns["domain_index"])) if rows is None else rows
     arrays: Arrays = {
-        "domain": _whole(columns, "domain_index"),
-        "window": _whole(columns, "window_index"),
-        "categorical": _stack(rows, (fold(_whole(columns, c.column), c.size) for c in manifest.categorical), np.int64),
-        "dense": _stack(rows, (columns[part.column] for part in manifest.dense), np.float32),
-        "weight": columns["weight"],
-        "labels": _stack(rows, (columns[part.column] for part in manifest.objectives), np.float32),
+        "domain": _whole(columns, "domain_index")[taken],
+        "window": _whole(columns, "window_index")[taken],
+        "categorical": _ids(columns, manifest.categorical, taken),
+        "dense": _numbers(columns, manifest.dense, taken),
+        "weight": columns["weight"][taken],
+        "labels": _numbers(columns, manifest.objectives, taken),
     }
     for sequence in manifest.sequences:
-        arrays |= _decode_sequence(columns, sequence)
-    return arrays | {_KEY + name: columns[name] for name in keys}
+        arrays |= _decode_sequence(columns, sequence, taken)
+    return arrays | {_KEY + name: columns[name][taken] for name in keys}
 
 
 def padding(empty: Arrays) -> Arrays:
@@ -107,25 +120,44 @@ def to_loaded(arrays: Arrays, manifest: TrainingManifest, padded: bool = False) 
     return Loaded(batch, keys, padded)
 
 
-def _decode_sequence(columns: Mapping[str, Array], sequence: SequenceInput) -> Arrays:
-    rows = len(columns[sequence.length_column])
+def _ids(columns: Mapping[str, Array], parts: Sequence[CategoricalInput], rows: NDArray[np.int64]) -> Array:
+    found_CR = np.empty((len(parts), len(rows)), np.int64)
+    for part, found in zip(parts, found_CR, strict=True):
+        _take(_whole(columns, part.column), rows, found)
+        found[:] = fold(found, part.size)
+    return found_CR.T
 
-    def unpacked(name: str, dtype: str) -> Array:
-        return unpack(name, columns[name], dtype, sequence.length, _REBUILD)
 
-    ids = (fold(unpacked(part.column, "<i8"), part.size) for part in sequence.ids)
-    numbers = (unpacked(part.column, "<f4") for part in sequence.dense)
+def _numbers(
+    columns: Mapping[str, Array], parts: Sequence[DenseInput | ObjectiveLabel], rows: NDArray[np.int64]
+) -> Array:
+    found_FR = np.empty((len(parts), len(rows)), np.float32)
+    for part, found in zip(parts, found_FR, strict=True):
+        _take(columns[part.column], rows, found)
+    return found_FR.T
+
+
+def _take(values: Array, rows: NDArray[np.int64], out: Array) -> None:
+    np.take(values, rows, out=out, mode="clip")  # all are within; with checks, NumPy goes by a buffer
+
+
+def _decode_sequence(columns: Mapping[str, Array], sequence: SequenceInput, rows: NDArray[np.int64]) -> Arrays:
+    def unpacked(parts: Sequence[SequenceId | SequenceNumber], dtype: str) -> Array:
+        found = np.empty((len(parts), len(rows), sequence.length), dtype)
+        packed = f"V{found.itemsize * sequence.length}"
+        for part, own in zip(parts, found, strict=True):
+            values = unpack(part.column, columns[part.column], dtype, sequence.length, _REBUILD)
+            _take(values.view(packed)[:, 0], rows, own.view(packed)[:, 0])
+        return found
+
+    ids_IRN = unpacked(sequence.ids, "<i8")
+    for part, own in zip(sequence.ids, ids_IRN, strict=True):
+        own[:] = fold(own, part.size)
     return {
-        f"{sequence.name}/ids": _stack(rows, ids, np.int64, sequence.length),
-        f"{sequence.name}/dense": _stack(rows, numbers, np.float32, sequence.length),
-        f"{sequence.name}/length": _whole(columns, sequence.length_column),
+        f"{sequence.name}/ids": np.moveaxis(ids_IRN, 0, -1),
+        f"{sequence.name}/dense": np.moveaxis(unpacked(sequence.dense, "<f4"), 0, -1),
+        f"{sequence.name}/length": _whole(columns, sequence.length_column)[rows],
     }
-
-
-def _stack(rows: int, parts: Iterator[Array], dtype: Any, *inner: int) -> Array:
-    """The parts along a new last axis; no part gives an array without any columns."""
-    stacked = list(parts)
-    return np.stack(stacked, axis=-1, dtype=dtype) if stacked else np.empty((rows, *inner, 0), dtype)
 
 
 def _whole(columns: Mapping[str, Array], name: str) -> NDArray[np.int64]:
