@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from jobs.watching import Watch
+from lattice_model.allocation import keep_freed_memory
 from lattice_model.importance.config import ImportanceConfig
 from lattice_model.importance.engine import Engine
 from lattice_model.importance.features import Feature
@@ -85,6 +86,7 @@ class Pieces:
 
         def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             torch.set_num_threads(self.threads)
+            keep_freed_memory()
             for batch in batches:
                 for position in batch.column("id").to_pylist():
                     self.measure(_engine(self), lacking[position])

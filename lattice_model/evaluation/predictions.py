@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from lattice_model.allocation import keep_freed_memory
 from lattice_model.loading.columns import Array
 from lattice_model.loading.rows import Arrays, Loaded
 from schemas.errors import LatticeError
@@ -129,6 +130,7 @@ def predict_share(
     network: nn.Module, batches: Iterable[Loaded], manifest: TrainingManifest, device: torch.device | str
 ) -> Predictions:
     """The same of the rows that come to one process; the network is on the device."""
+    keep_freed_memory()
     oracle = list(manifest.oracle_heads())
     probabilities, labels, domains, keys = [], [], [], []
     training = network.training

@@ -14,7 +14,7 @@ from torchrec.optim.rowwise_adagrad import RowWiseAdagrad
 
 from lattice_model.network.inputs import Inputs
 
-SHARE = 0.5
+SHARE = 0.25
 """Look-ups of a batch, as a share of the table's rows, above which a whole gradient is cheaper: nothing is sorted."""
 
 

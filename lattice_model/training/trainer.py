@@ -13,6 +13,7 @@ from rich.console import Console
 from torch import nn
 from torchrec.distributed.model_parallel import DistributedModelParallel
 
+from lattice_model.allocation import keep_freed_memory
 from lattice_model.loading.rows import Loaded
 from lattice_model.models import build, name_of
 from lattice_model.network.config import NetworkConfig
@@ -90,6 +91,7 @@ def train(
     device, software = torch.device(device), software or Software()
     console = (console or Console(stderr=True)) if group.first else Console(quiet=True)
     stopper = _stopper(config, manifest, split, device, group)
+    keep_freed_memory()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     _make(folder)
