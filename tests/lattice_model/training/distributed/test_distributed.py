@@ -1,8 +1,9 @@
 """Two processes do what one does; states go from one to two and back; a lost process ends the run.
 
 Tolerances: losses to 1e-5 and weights to 1e-4 (relative, and 1e-5 beside), after 8 steps; sums over rows are added in
-another order. SOAP amplifies that: losses to 1e-3, as in one process that adds in another order. Runs with dropout draw
-other units, and are compared with themselves alone.
+another order. SOAP amplifies that: losses to 1e-3, as in one process that adds in another order; and so does rounding
+to BF16 and FP8, of which a sum on the edge falls to another side. Runs with dropout draw other units, and are compared
+with themselves alone.
 """
 
 import os
@@ -31,8 +32,10 @@ from schemas.errors import LatticeError
 from tests.lattice_model.training.distributed.worker import PLAIN, config, run
 from tests.lattice_model.training.runs import MANIFEST, network
 
-EQUAL = ("replicated", "sharded", "clippy", "soap", "untied")
-BY_SOAP = ("soap", "to-two")
+ROUNDED = {"bf16": "sharded", "formats": "untied"}
+"""By run, the one that is the same in float32."""
+EQUAL = ("replicated", "sharded", "clippy", "soap", "untied", *ROUNDED)
+BY_LOSSES = ("soap", "to-two", *ROUNDED)
 
 
 def torchrun(folder: Path, ranks: int, *names: str) -> subprocess.Popen[str]:
@@ -81,7 +84,7 @@ def weights(folder: Path) -> dict[str, Tensor]:
 
 
 def close(first: Path, second: Path, *, losses_alone: bool = False) -> None:
-    """Losses, validation and weights of two runs, to the tolerance above; ``losses_alone`` to SOAP's."""
+    """Losses, validation and weights of two runs, to the tolerance above; ``losses_alone`` to 1e-3."""
     logs = [TrainingLog.read(place / LOG) for place in (first, second)]
     assert (logs[0].steps, logs[0].rows) == (logs[1].steps, logs[1].rows)
     losses = [[point.loss for point in log.curve] for log in logs]
@@ -102,8 +105,16 @@ def close(first: Path, second: Path, *, losses_alone: bool = False) -> None:
 
 @pytest.mark.parametrize("name", EQUAL)
 def test_two_processes_train_the_model_that_one_does(folder: Path, name: str) -> None:
-    close(folder / f"{name}-alone", folder / name, losses_alone=name in BY_SOAP)
+    close(folder / f"{name}-alone", folder / name, losses_alone=name in BY_LOSSES)
     assert TrainingLog.read(folder / name / LOG).processes == 2
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_every_process_rounds_to_the_formats_asked_for(folder: Path, name: str) -> None:
+    """Where both are sharded by the same plan, only the formats can make the difference."""
+    rounded, exact = (TrainingLog.read(folder / run / LOG).curve for run in (name, ROUNDED[name]))
+    apart = [abs(a.loss / b.loss - 1) for a, b in zip(rounded, exact, strict=True)]
+    assert 1e-5 < max(apart) < 0.05
 
 
 def test_soap_amplifies_rounding_in_one_process_too(folder: Path, tmp_path: Path) -> None:
@@ -170,7 +181,7 @@ def test_as_many_processes_go_on_bit_for_bit(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["to-one", "to-two"])
 def test_a_state_is_read_by_another_number_of_processes(folder: Path, name: str) -> None:
-    close(folder / f"{name}-alone", folder / name, losses_alone=name in BY_SOAP)
+    close(folder / f"{name}-alone", folder / name, losses_alone=name in BY_LOSSES)
     assert "goes on after step 7" in (folder / "said").read_text()
     assert TrainingLog.read(folder / name / LOG).processes == (1 if name == "to-one" else 2)
 

@@ -49,6 +49,8 @@ RUNS = {
     "clippy": Planned(SHARDED | {"clipping": "clippy", "clippy_absolute": 1e-3, "balance": "heads"}),
     "soap": Planned(SOAP),
     "untied": Planned(SHARDED, UNTIED),
+    "bf16": Planned(SHARDED | {"bf16": True}),
+    "formats": Planned(SHARDED | {"precision": {"processors": "bf16", "transformer": "fp8", "fusion": "fp8"}}, UNTIED),
     "dropped": Planned(SHARDED | EVERY_STEP, NETWORK),
     "dropped-resumed": Planned(SHARDED | EVERY_STEP, NETWORK, until=7),
     "to-one": Planned(SHARDED | EVERY_STEP | {"early_stopping": {"every": 4, "patience": 9}}, until=7),
