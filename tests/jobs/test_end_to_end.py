@@ -134,6 +134,29 @@ def test_a_baseline_is_trained_evaluated_and_counted(video: Video, tmp_path: Pat
     assert "Known: lattice, afn" in unknown.stderr
 
 
+def test_two_processes_train_a_model_that_scores_by_spark(video: Video, tmp_path: Path) -> None:
+    """The commands of docs/training.md and docs/serving.md, from torchrun to the table of scores."""
+    folders = (*video.options, "--models", tmp_path)
+    torchrun = (BIN / "torchrun", "--nproc-per-node", "2", ROOT / "jobs" / "train.py", *folders)
+    trained = run(*torchrun, "--json", OMP_NUM_THREADS="1")
+    assert trained.returncode == 0, trained.stderr
+    log = json.loads(trained.stdout)
+    assert log["processes"] == 2
+    again = run(*torchrun, OMP_NUM_THREADS="1")
+    assert again.returncode == 0, again.stderr
+    assert "skipped" in again.stderr
+    metrics = json.loads(lattice("evaluate", *folders, "--json").stdout)
+    assert metrics["model"] == log["model"]
+    exported = lattice("export", *folders)
+    assert exported.returncode == 0, exported.stderr
+    scored = lattice("score", *folders, "--table", "evaluation", "--out", tmp_path / "scores", "--json")
+    assert scored.returncode == 0, scored.stderr
+    scores = DeltaTable(str(tmp_path / "scores")).to_pandas()
+    assert set(scores["model"]) == {log["model"]}
+    assert scores["probability"].between(0, 1).all()
+    assert len(scores) == 2 * video.table("evaluation").count()  # two objectives in every domain
+
+
 def test_labels_agree_with_an_independent_computation(video: Video) -> None:
     """By pandas, straight from the files: which search impressions were followed by a subscription in time."""
     import pandas as pd
