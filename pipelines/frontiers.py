@@ -60,17 +60,20 @@ def frontiers_by_pairs(importance_FN: Floats, noise_FN: Floats) -> Ints:
     places_FN = _places(importance_FN[:, ~noisy_N])
     exact_F = places_FN.sum(1)
     order = np.lexsort((-exact_F, -noisy_F))
-    values_FN = np.hstack([importance_FN[:, noisy_N], places_FN])[order]
-    noise_FN = np.hstack([noise_FN[:, noisy_N], np.zeros(places_FN.shape)])[order]
+    values_NF = np.hstack([importance_FN[:, noisy_N], places_FN])[order].T.copy()
+    noise_NF = np.hstack([noise_FN[:, noisy_N], np.zeros(places_FN.shape)])[order].T.copy()
     # How many features are better on the whole than the one at each position; only they may dominate it.
     starts = np.flatnonzero((np.diff(noisy_F[order]) != 0) | (np.diff(exact_F[order]) != 0)) + 1
     better_F = np.repeat([0, *starts], np.diff([0, *starts, len(order)]))
     frontiers = np.ones(len(order), dtype=np.int64)
     for position, better in enumerate(better_F):
-        difference = values_FN[:better] - values_FN[position]
-        noise = np.hypot(noise_FN[:better], noise_FN[position])
-        dominates = (difference > noise).any(1) & ~(difference < -noise).any(1)
-        frontiers[position] = 1 + frontiers[:better].max(initial=0, where=dominates)
+        left, wins = np.arange(better), np.zeros(better, dtype=bool)
+        for values_F, noise_F in zip(values_NF, noise_NF, strict=True):  # each task leaves fewer to compare on the next
+            difference = values_F[left] - values_F[position]
+            noise = np.hypot(noise_F[left], noise_F[position])
+            kept = difference >= -noise
+            left, wins = left[kept], (wins | (difference > noise))[kept]
+        frontiers[position] = 1 + frontiers[left].max(initial=0, where=wins)
     found = np.empty_like(frontiers)
     found[order] = frontiers
     return found
