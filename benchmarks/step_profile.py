@@ -24,6 +24,7 @@ from benchmarks.generated_table import write_table
 from benchmarks.quality_result import Machine
 from benchmarks.results import Out, Result, save
 from lattice_model.batch import Batch
+from lattice_model.allocation import keep_freed_memory
 from lattice_model.loader import Loader
 from lattice_model.models import MODELS, build, configure, find_kind
 from lattice_model.supervision.masked_bce import head_targets, masked_bce
@@ -103,6 +104,7 @@ def _through(module: nn.Module, arguments: Any, named: Any) -> None:
 
 def run(model: str, rows: int, table_size: int) -> Profile:
     """Take a step apart."""
+    keep_freed_memory()  # as the trainer does
     torch.manual_seed(1)
     manifest = make_manifest(table_size=table_size)
     config = TrainingConfig(batch_size=rows)

@@ -99,17 +99,20 @@ def test_afn_multiplies_powers_of_the_tokens(x_BXd: Tensor) -> None:
     same(layer(x_BXd), np.array(products) / np.sqrt(1 + 1e-5))
 
 
-def test_autoint_attends_without_scaling(x_BXd: Tensor) -> None:
+@pytest.mark.parametrize("tokens", [X, 40])  # by plain products, and by PyTorch's fused attention
+def test_autoint_attends_without_scaling(tokens: int) -> None:
+    torch.manual_seed(1)
+    x_BXd = torch.randn(B, tokens, D)
     layer = InteractingLayer(dim=D, width=8, heads=2)
     w, x = weights(layer), doubles(x_BXd)
-    expected = np.zeros((B, X, 8))
+    expected = np.zeros((B, tokens, 8))
     for b in range(B):
         for head in range(2):
             part = slice(4 * head, 4 * head + 4)
             query, key, value = (x[b] @ w[f"{name}.weight"][part].T for name in ("query", "key", "value"))
-            for m in range(X):
-                shares = softmax(np.array([query[m] @ key[k] for k in range(X)]))
-                expected[b, m, part] = sum(shares[k] * value[k] for k in range(X))
+            for m in range(tokens):
+                shares = softmax(np.array([query[m] @ key[k] for k in range(tokens)]))
+                expected[b, m, part] = sum(shares[k] * value[k] for k in range(tokens))
     same(layer(x_BXd), np.maximum(expected + x @ w["residual.weight"].T, 0))
 
 
