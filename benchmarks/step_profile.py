@@ -23,8 +23,8 @@ from benchmarks.generated_inputs import make_manifest
 from benchmarks.generated_table import write_table
 from benchmarks.quality_result import Machine
 from benchmarks.results import Out, Result, save
-from lattice_model.batch import Batch
 from lattice_model.allocation import keep_freed_memory
+from lattice_model.batch import Batch
 from lattice_model.loader import Loader
 from lattice_model.models import MODELS, build, configure, find_kind
 from lattice_model.supervision.masked_bce import head_targets, masked_bce
