@@ -8,7 +8,6 @@ The processes of a distributed run each take their share of every batch: togethe
 and as many of them, however the row groups lie. Each reads all row groups, and holds and decodes its own rows alone.
 """
 
-import re
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from petastorm.arrow_reader_worker import ArrowReaderWorker, ArrowReaderWorkerResultsQueueReader
 from petastorm.fs_utils import get_filesystem_and_path_or_paths
 from petastorm.reader import Reader
+from petastorm.unischema import UnischemaField
 from petastorm.workers_pool import EmptyResultError
 from petastorm.workers_pool.dummy_pool import DummyPool
 from pyarrow.parquet import ParquetFile
@@ -139,8 +139,8 @@ class Loader:
             reader = Reader(
                 filesystem,
                 paths,
-                # an anchored pattern: a plain name also matches, with a warning, each name that it begins
-                schema_fields=[rf"{re.escape(name)}\Z" for name in self._columns],
+                # fields, of which the names count: Petastorm holds every pattern against every column
+                schema_fields=[UnischemaField(name, None, ()) for name in self._columns],
                 worker_class=_TableWorker,
                 reader_pool=_InOrder(numbers),
                 # endless, and stopped below: Petastorm 0.13 can take 'not handed out yet' for the end and lose rows

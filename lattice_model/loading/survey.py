@@ -119,10 +119,11 @@ def local_path(file: str) -> str:
 
 def check_columns(file: str, schema: pa.Schema, needed: dict[str, str]) -> None:
     """Raise LatticeError for the first column that is missing or of another type."""
+    types = dict(zip(schema.names, map(str, schema.types), strict=True))
     for name, kind in needed.items():
-        if name not in schema.names:
+        found = types.get(name)
+        if found is None:
             raise LatticeError(file, f"The column '{name}' is missing.", REMEDY)
-        found = str(schema.field(name).type)
         if kind and found != kind:
             raise LatticeError(file, f"The column '{name}' holds {found}; {kind} is needed.", REMEDY)
 
