@@ -142,6 +142,7 @@ def test_two_processes_train_a_model_that_scores_by_spark(video: Video, tmp_path
     assert trained.returncode == 0, trained.stderr
     log = json.loads(trained.stdout)
     assert log["processes"] == 2
+    assert "is_fx_tracing" not in trained.stderr  # what is said to developers of torch
     again = run(*torchrun, OMP_NUM_THREADS="1")
     assert again.returncode == 0, again.stderr
     assert "skipped" in again.stderr
