@@ -171,8 +171,8 @@ def page(result: Precisions) -> str:
         f"rows, judged on the {result.evaluated:,} of the {result.split} range, by `python -m benchmarks.precision`. "
         "Metrics are means over the portfolios with enough positives; differences are from float32 on the same rows, "
         "with 95 % intervals over users. Training in another format also rounds another way, which moves a model as "
-        "another seed does, whose line says how far. FP8 is emulated where a machine has no kernels for it: the same "
-        "rounding, no speed.",
+        "another seed does; the line of another seed (of weights and dropout, with the same batches) says how far. FP8 "
+        "is emulated where a machine has no kernels for it: the same rounding, no speed.",
         "",
         "| way | AUC | difference | NE | difference | program, MiB |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",

@@ -123,7 +123,7 @@ def in_order(found: Importances, wishes: Wishes, coverage: Mapping[str, float]) 
 def resamples_for(found: Importances) -> int:
     """As many as comparing every two features allows in about a minute on one core: 4 to 200."""
     useful = int((found.means > 0).any(1).sum())
-    return min(200, max(4, 1_200_000_000 // max(1, useful**2)))
+    return min(200, max(4, 800_000_000 // max(1, useful**2)))
 
 
 def chosen_share(found: Importances, wishes: Wishes, coverage: Mapping[str, float], resamples: int) -> Floats:
