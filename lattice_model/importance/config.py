@@ -14,4 +14,5 @@ class ImportanceConfig(BaseModel):
     """Permutations of each feature, at most."""
     seed: int = 1
     negligible: Annotated[float, Field(ge=0.0)] = 1e-4
-    """A feature whose importance is surely smaller for every task (by three standard errors) is permuted no more."""
+    """A feature that is surely worth less to every task of a domain (by three standard errors) is permuted there no
+    more: after a sample of the rows, or after a permutation. 0: none stops early."""

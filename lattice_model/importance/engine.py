@@ -2,7 +2,8 @@
 
 What is spent: one pass over the rows as they are, which gives the tokens of all features; then for a feature and
 permutation one pass behind the feature processors, over the rows whose value of the feature changed. Rows of several
-features make up a batch. A row that keeps its value, and one of a domain that lacks the feature, keep their loss.
+features make up a batch. A row that keeps its value, and one of a domain that lacks the feature, keep their loss. A
+sample of the rows goes first: where it says that a feature is surely worth next to nothing, the others are spared.
 
 Shapes: R rows, B places of a batch, O objectives.
 """
@@ -10,6 +11,7 @@ Shapes: R rows, B places of a batch, O objectives.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -35,6 +37,9 @@ _LARGEST = math.log((1 - SMALLEST) / SMALLEST)
 _SURE = 3.0
 """Standard errors by which a feature is surely negligible."""
 
+Taking = Literal["all", "sample", "others"]
+"""Which rows of a domain take other rows' values."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Importance:
@@ -52,12 +57,24 @@ class Importance:
 
 @dataclass(frozen=True)
 class _Draw:
-    """A permutation of a feature in a domain; ``changed`` are the rows, from the domain's first, that it changes."""
+    """A permutation of a feature in a domain, of the rows ``taking_R`` (all of the domain, or some).
+
+    ``changed`` are those, from the domain's first, that it changes.
+    """
 
     feature: Feature
     tasks: DomainTasks
     donors: NDArray[np.int64]
+    taking_R: NDArray[np.bool_]
     changed: NDArray[np.int64]
+
+
+@dataclass
+class _Measured:
+    """What is known so far of a feature in a domain."""
+
+    estimate: Estimate
+    repeats: int = 0
 
 
 class Engine:
@@ -78,37 +95,45 @@ class Engine:
 
     def measure(self, features: Sequence[Feature]) -> list[Importance]:
         """Of every feature and task."""
-        estimates = {
-            (feature.name, tasks.domain): Estimate(tasks.labelled_RO, tasks.users_R)
-            for feature in features
-            for tasks in self._tasks_of(feature)
+        going = [(feature, tasks) for feature in features for tasks in self._tasks_of(feature)]
+        measured = {
+            (feature.name, tasks.domain): _Measured(Estimate(tasks.labelled_RO, tasks.users_R))
+            for feature, tasks in going
         }
-        repeats = dict.fromkeys((feature.name for feature in features), 0)
-        going = list(features)
-        for repeat in range(self._config.repeats):
-            draws = [self._draw(feature, tasks, repeat) for feature in going for tasks in self._tasks_of(feature)]
-            for draw, increase_RO in self._increases(draws):
-                estimates[draw.feature.name, draw.tasks.domain].add(increase_RO, draw.donors)
-            repeats |= dict.fromkeys((feature.name for feature in going), repeat + 1)
-            going = [feature for feature in going if not self._negligible(feature, estimates)]
+        for repeat, taking in self._passes():
+            for draw, increase_RO in self._increases([self._draw(*pair, repeat, taking) for pair in going]):
+                found = measured[draw.feature.name, draw.tasks.domain]
+                found.estimate.add(increase_RO, draw.donors, draw.taking_R)
+                found.repeats = repeat + 1
+            going = [
+                (feature, tasks)
+                for feature, tasks in going
+                if not self._negligible(measured[feature.name, tasks.domain].estimate, tasks)
+            ]
         return [
             importance
             for feature in features
             for tasks in self._tasks
-            for importance in _importances(
-                feature, tasks, estimates.get((feature.name, tasks.domain)), repeats[feature.name]
-            )
+            for importance in self._importances(feature, tasks, measured.get((feature.name, tasks.domain)))
         ]
+
+    def _passes(self) -> Iterator[tuple[int, Taking]]:
+        """Permutations, and which rows of each; a sample of the first one tells what is surely negligible."""
+        first: tuple[Taking, ...] = ("sample", "others") if self._config.negligible else ("all",)
+        yield from ((0, taking) for taking in first)
+        yield from ((repeat, "all") for repeat in range(1, self._config.repeats))
 
     def _tasks_of(self, feature: Feature) -> Iterator[DomainTasks]:
         return (tasks for tasks in self._tasks if tasks.domain in feature.domains)
 
-    def _draw(self, feature: Feature, tasks: DomainTasks, repeat: int) -> _Draw:
+    def _draw(self, feature: Feature, tasks: DomainTasks, repeat: int, taking: Taking) -> _Draw:
         rows = tasks.span.stop - tasks.span.start
         donors = permutation(rows, seed=self._config.seed, feature=feature.name, repeat=repeat, domain=tasks.domain)
         codes = [self._codes[member][tasks.span] for member in feature.members]
         changed = np.logical_or.reduce([code != code[donors] for code in codes])
-        return _Draw(feature, tasks, donors, np.flatnonzero(changed & tasks.labelled_RO.any(1)))
+        taking_R = {"sample": tasks.sample_R, "others": ~tasks.sample_R, "all": np.ones(rows, bool)}[taking]
+        changed = np.flatnonzero(changed & taking_R & tasks.labelled_RO.any(1))
+        return _Draw(feature, tasks, donors, taking_R, changed)
 
     def _increases(self, draws: Sequence[_Draw]) -> Iterator[tuple[_Draw, NDArray[np.float64]]]:
         """Each draw with the increase of its domain's losses, (R, O) of the domain."""
@@ -147,30 +172,28 @@ class Engine:
             logits_BO = logits_BH[:, self._oracle].double().clamp(-_LARGEST, _LARGEST)
             return F.binary_cross_entropy_with_logits(logits_BO, self._labels_RO[rows_B], reduction="none").numpy()
 
-    def _negligible(self, feature: Feature, estimates: dict[tuple[str, str], Estimate]) -> bool:
-        """Whether it is surely so for every task."""
-        parts = [(estimates[feature.name, tasks.domain], tasks.entropies_O) for tasks in self._tasks_of(feature)]
-        limit = self._config.negligible
-        return all(
-            ((estimate.means() + _SURE * estimate.standard_errors()) < limit * entropies_O).all()
-            for estimate, entropies_O in parts
-        )
+    def _negligible(self, estimate: Estimate, tasks: DomainTasks) -> bool:
+        """Whether it is surely so for every task of the domain."""
+        limit_O = self._config.negligible * tasks.entropies_O
+        return bool((estimate.means() + _SURE * estimate.standard_errors() < limit_O).all())
 
-
-def _importances(feature: Feature, tasks: DomainTasks, estimate: Estimate | None, repeats: int) -> list[Importance]:
-    """Of one feature to the tasks of a domain; 0 without error where the domain lacks the feature."""
-    none = np.zeros(len(tasks.objectives))
-    means_O, errors_O = (estimate.means(), estimate.standard_errors()) if estimate is not None else (none, none)
-    return [
-        Importance(
-            feature=feature.name,
-            kind=feature.kind,
-            domain=tasks.domain,
-            objective=objective,
-            mean=float(means_O[i] / tasks.entropies_O[i]),
-            standard_error=float(errors_O[i] / tasks.entropies_O[i]),
-            rows=int(tasks.labelled_RO[:, i].sum()),
-            repeats=repeats,
-        )
-        for i, objective in enumerate(tasks.objectives)
-    ]
+    def _importances(self, feature: Feature, tasks: DomainTasks, measured: _Measured | None) -> list[Importance]:
+        """Of one feature to the tasks of a domain; 0 without error where the domain lacks the feature."""
+        none = np.zeros(len(tasks.objectives))
+        means_O, errors_O, rows_O, repeats = none, none, tasks.labelled_RO.sum(0), self._config.repeats
+        if measured is not None:
+            estimate, repeats = measured.estimate, measured.repeats
+            means_O, errors_O, rows_O = estimate.means(), estimate.standard_errors(), estimate.rows()
+        return [
+            Importance(
+                feature=feature.name,
+                kind=feature.kind,
+                domain=tasks.domain,
+                objective=objective,
+                mean=float(means_O[i] / tasks.entropies_O[i]),
+                standard_error=float(errors_O[i] / tasks.entropies_O[i]),
+                rows=int(rows_O[i]),
+                repeats=repeats,
+            )
+            for i, objective in enumerate(tasks.objectives)
+        ]

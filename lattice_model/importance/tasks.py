@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 from lattice_model.evaluation.metrics import entropy
 from lattice_model.importance.rows import Rows
 
+_SEEN = 50
+"""Rows of each label, of every task, that a sample of the rows has about: an interval of fewer is not to be trusted."""
+_PART = 8
+"""A sample is at least this part of the rows, by one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DomainTasks:
@@ -27,6 +32,8 @@ class DomainTasks:
     """A code a user of the domain, from 0."""
     entropies_O: NDArray[np.float64]
     """Of the base rates: a cross entropy over it is a normalized entropy."""
+    sample_R: NDArray[np.bool_]
+    """Which rows tell first whether a feature is worth anything; all of them where they are few."""
 
 
 def domain_tasks(rows: Rows) -> tuple[DomainTasks, ...]:
@@ -40,6 +47,7 @@ def domain_tasks(rows: Rows) -> tuple[DomainTasks, ...]:
                 columns.append(column)
         if names:
             labels_RO = rows.labels_RO[span][:, columns]
+            rarest = min(int(np.sum(labels_RO == label, axis=0).min()) for label in (0.0, 1.0))
             found.append(
                 DomainTasks(
                     domain=domain,
@@ -49,6 +57,7 @@ def domain_tasks(rows: Rows) -> tuple[DomainTasks, ...]:
                     labelled_RO=(~np.isnan(labels_RO)).astype(np.float64),
                     users_R=np.unique(rows.users_R[span], return_inverse=True)[1].astype(np.int64),
                     entropies_O=np.array([entropy(float(rate)) for rate in np.nanmean(labels_RO, axis=0)]),
+                    sample_R=np.arange(len(labels_RO)) % min(max(rarest // _SEEN, 1), _PART) == 0,
                 )
             )
     return tuple(found)

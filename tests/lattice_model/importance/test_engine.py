@@ -100,20 +100,50 @@ def test_a_domain_that_lacks_a_feature_and_a_feature_that_is_one_value() -> None
         assert part.repeats == 2
 
 
-def test_a_negligible_feature_is_permuted_once() -> None:
-    network = made("lattice")
+def test_what_is_surely_negligible_in_a_domain_takes_a_sample_of_its_rows() -> None:
+    network = made("lattice", untied_layers=[0])
     with torch.no_grad():
         hidden_FIw = network.get_parameter("preprocessor.dense.hidden_FIw")
         hidden_FIw[1] = 0.0  # number_1 reaches nothing
         hidden_FIw[3] *= 1e-4
-    rows = Rows.read([loaded(make_batch(MANIFEST, 300, seed=1))], MANIFEST)
+    rows = Rows.read([loaded(make_batch(MANIFEST, 1500, seed=1))], MANIFEST)
     found = Engine(network, rows, CONFIG.model_copy(update={"repeats": 4, "negligible": 1e-3})).measure(
         features_of(MANIFEST)
     )
-    repeats = {part.feature: part.repeats for part in found}
-    assert (repeats["number_1"], repeats["number_3"]) == (1, 1)
-    assert repeats["id_0"] == repeats["events_0"] == 4
-    assert all(abs(part.mean) < 1e-3 for part in found if part.repeats == 1)
+    everything = Engine(network, rows, CONFIG.model_copy(update={"repeats": 1})).measure(features_of(MANIFEST))
+    for part, whole in zip(found, everything, strict=True):
+        taken = part.rows / whole.rows
+        if part.feature in ("number_1", "number_3"):
+            assert part.repeats == 1
+            assert taken == pytest.approx(1 / 2, abs=0.1), "500 rows a domain, some 100 of them of the rarer label"
+            assert abs(part.mean) < 1e-3
+        elif part.feature in ("id_0", "events_0"):
+            assert (part.repeats, taken) == (4, 1.0)
+
+
+def test_a_feature_goes_on_only_in_the_domains_where_it_may_be_worth_something() -> None:
+    """number_1 differs between rows in one domain alone."""
+    batch = make_batch(MANIFEST, 1500, seed=1)
+    dense_BF = batch.dense_BF.clone()
+    dense_BF[batch.domain_B != 1, 1] = 0.5
+    rows = Rows.read([loaded(replace(batch, dense_BF=dense_BF))], MANIFEST)
+    config = CONFIG.model_copy(update={"negligible": 1e-4})
+    found = Engine(made("lattice"), rows, config).measure(features_of(MANIFEST))
+    of_it = [part for part in found if part.feature == "number_1"]
+    assert {(part.domain, part.repeats) for part in of_it} == {("web", 1), ("app", 2), ("mail", 1)}
+    assert all(part.mean == part.standard_error == 0.0 for part in of_it if part.domain != "app")
+
+
+def test_a_sample_and_the_other_rows_make_up_a_permutation() -> None:
+    rows = Rows.read([loaded(make_batch(MANIFEST, 1500, seed=1))], MANIFEST)
+    network = made("dlrm")
+    whole = Engine(network, rows, CONFIG).measure(features_of(MANIFEST))
+    parts = Engine(network, rows, CONFIG.model_copy(update={"negligible": 1e-30})).measure(features_of(MANIFEST))
+    for part, expected in zip(parts, whole, strict=True):
+        if part.standard_error > 0:
+            assert (part.rows, part.repeats) == (expected.rows, expected.repeats)
+            assert part.mean == pytest.approx(expected.mean, abs=1e-7)
+            assert part.standard_error == pytest.approx(expected.standard_error, abs=1e-7)
 
 
 def test_the_network_is_left_as_it_is() -> None:
