@@ -110,9 +110,9 @@ def page(result: Beside) -> str:
     ours = result.begin + result.stopping
     lines += [
         "",
-        f"As `lattice importance` runs: {result.repeats} permutations at most, and none of the rows that are left where "
-        f"a feature is surely worth less than {result.negligible:g} NE to every task of a domain. All {result.features} "
-        "features were measured; the others know no such end.",
+        f"As `lattice importance` runs: {result.repeats} permutations at most, and none of the rows that are left "
+        f"where a feature is surely worth less than {result.negligible:g} NE to every task of a domain. All "
+        f"{result.features} features were measured; the others know no such end.",
         "",
         "| | all features | times ours |",
         "| --- | ---: | ---: |",
