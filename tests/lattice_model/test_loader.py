@@ -1,5 +1,7 @@
 """The loader on real Parquet files: every row once, exact batches, the same by seed, mistakes named."""
 
+import itertools
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 import torch
 from petastorm.arrow_reader_worker import ArrowReaderWorker
 
+from benchmarks.generated_inputs import make_manifest as wide_manifest
 from lattice_model.batch import Batch
 from lattice_model.loader import Loaded, Loader, Selection
 from lattice_model.loading.mixing import Share
@@ -213,6 +216,27 @@ def test_stopping_early_ends_the_background_thread(files: list[str]) -> None:
 
 def test_a_file_uri_is_a_path(files: list[str]) -> None:
     assert Loader([f"file://{file}" for file in files], MANIFEST, batch_size=64).rows == ROWS
+
+
+def test_what_a_wide_table_takes_grows_with_its_columns_not_with_their_square(tmp_path: Path) -> None:
+    """By the calls that Python makes until an epoch is read: a regular expression held against a column is one too."""
+
+    def calls(numbers: int) -> int:
+        manifest = wide_manifest(ids=2, numbers=numbers, events=2, table_size=100)
+        files = write_files(make_table(manifest, 10), tmp_path / str(numbers), files=1)
+        made = itertools.count()
+        sys.setprofile(lambda *_: next(made))
+        threading.setprofile(lambda *_: next(made))
+        try:
+            batches = list(Loader(files, manifest, batch_size=10).epoch())
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)
+        assert batches[0].batch.dense_BF.shape == (10, numbers)
+        return next(made)
+
+    calls(10)  # what is done once
+    assert calls(400) < 2.5 * calls(200)
 
 
 def test_no_files() -> None:
