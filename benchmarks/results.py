@@ -21,5 +21,6 @@ class Result(BaseModel):
 
 def save(result: Result, page: str, out: Path) -> None:
     """Write both."""
+    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
     out.with_suffix(".json").write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -55,8 +55,15 @@ def importance(
     seed: Annotated[int, typer.Option("--seed", help="Of the rows and the permutations.")] = 1,
     negligible: Annotated[
         float,
-        typer.Option("--negligible", min=0.0, help="Do not permute again what is surely worth less NE to every task."),
+        typer.Option(
+            "--negligible",
+            min=0.0,
+            help="Do not permute again in a domain what is surely worth less NE to its tasks.",
+        ),
     ] = ImportanceConfig().negligible,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Run the model on every row that changes, never on a sample of them.")
+    ] = False,
     together: Annotated[
         list[str] | None,
         typer.Option("--together", help="NAME=FEATURE,...: permute these as one; patterns such as pair_* are allowed."),
@@ -78,7 +85,7 @@ def importance(
     """
     target = Target.parse(space, warehouse, group, models=models)
     folder = find_model(target, "validation", model)
-    config = ImportanceConfig(repeats=repeats, seed=seed, negligible=negligible)
+    config = ImportanceConfig(repeats=repeats, seed=seed, negligible=negligible, exact=exact)
     request = Request(rows=rows, config=config, together=_groups(together or []))
     with explained():
         spark = spark_session("importance")

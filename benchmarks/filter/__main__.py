@@ -102,8 +102,7 @@ def compare(
         fill(grid.cells, runner, store, budget)
     result = compared(grid, store, target, shlex.join(["python", "-m", "benchmarks.filter", *sys.argv[1:]]))
     image = out.parent.parent / "images" / f"{out.stem}.png"
-    for folder in (image.parent, out.parent):
-        folder.mkdir(parents=True, exist_ok=True)
+    image.parent.mkdir(parents=True, exist_ok=True)
     save(result, page(result, f"../images/{image.name}"), out)
     draw(result, image)
     print(f"Results: {out}")

@@ -26,6 +26,8 @@ from pipelines.frontiers import Floats
 
 _ROWS_A_BATCH = 1024
 _TREES = 50
+_AT_ONCE = 16
+"""Features that are measured together: so that what is known of the rows of all need not be held."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,7 +74,9 @@ def measure(cell: Cell, runner: Runner, source: Source, rows: int, config: Impor
     names = [feature.name for feature in candidates]
     # First: what the engine computes without gradients stays in the batches.
     taylor = taylor_importance(network, read.batches, manifest)
-    found = Engine(network, read, config).measure(candidates)
+    engine = Engine(network, read, config)
+    starts = range(0, len(candidates), _AT_ONCE)
+    found = [part for start in starts for part in engine.measure(candidates[start : start + _AT_ONCE])]
     tasks = list(dict.fromkeys((part.domain, part.objective) for part in found))
     wide = {
         column: np.array([getattr(part, column) for part in found]).reshape(len(names), len(tasks))

@@ -5,13 +5,13 @@ Captum is in no lock of ours; what it needs besides itself is there:
   pip install --target /tmp/captum --no-deps captum==0.8.0
   python -m benchmarks.importance --warehouse warehouse --captum /tmp/captum
 
-Times are CPU seconds of one thread, so that other work on the machine disturbs them little. Permutation by permutation
-every n-th feature is measured; what all of them would take follows from that and, for the engine, from what it takes to
-begin with. As `lattice importance` runs, the engine stops early where a feature is worth next to nothing: so it
-measures all of them, beside what as many permutations as it makes at most take the others.
+Times are CPU seconds of one thread, so that other work on the machine disturbs them little. The engine measures every
+feature, as `lattice importance` does by default. The others, and the engine when it is asked to be exact, take longer:
+every n-th feature is measured, by one permutation if it is the others, and what all would take follows from that.
 """
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -29,11 +29,11 @@ from benchmarks.results import Out, Result, save
 from jobs import options
 from jobs.models import find_model, pinned_files
 from jobs.target import Target
+from lattice_model.allocation import keep_freed_memory
 from lattice_model.importance.config import ImportanceConfig
 from lattice_model.importance.engine import Engine
 from lattice_model.importance.features import features_of
 from lattice_model.importance.rows import KEYS, Rows
-from lattice_model.importance.tasks import domain_tasks
 from lattice_model.loader import Loader, Selection
 from lattice_model.training.checkpoint import load
 from lattice_model.training.trainer import CHECKPOINT
@@ -44,30 +44,32 @@ _Found = TypeVar("_Found")
 
 
 class Beside(Result):
-    """CPU seconds: to begin with, for the measured features at one permutation each, and for all, stopping early."""
+    """CPU seconds."""
 
+    repeats: int
+    """Permutations of a feature, at most."""
     begin: float
     ours: float
-    captum: float
-    sklearn: float
-    stopping: float
-    repeats: int
-    """Permutations of a feature at most, while stopping early."""
-    negligible: float
+    """For all features and repeats."""
+    whole: int
+    """Pairs of a feature and a domain, of ``pairs``, of which the network had to run on all rows that change."""
     pairs: int
-    """Features and domains that have them."""
-    stopped: int
-    """Of them, those that stopped before the last permutation."""
-    sampled: int
-    """Of these, those for which a sample of the rows was enough."""
-    overlooked: float
-    """The largest importance of any that stopped, by one permutation of all rows: of the measured features."""
+    error: float
+    """The largest difference to the exact numbers of the measured features, in standard errors of these."""
+    wider: float
+    """The largest standard error, over the exact one."""
+    exact_begin: float
+    exact: float
+    """For the measured features and all repeats."""
+    captum: float
+    """For the measured features and one permutation, as the next."""
+    sklearn: float
     features: int
     measured: int
     rows: int
     tasks: int
     difference: float
-    """The largest of any feature and task, to captum with the same permutations."""
+    """The largest of any feature and task, exact, to captum with the same permutations."""
     largest: float
     """The largest importance among them, for scale."""
     command: str
@@ -75,7 +77,7 @@ class Beside(Result):
     """Processes that wanted a core on average in the last minute, at the end."""
     machine: Machine
 
-    def whole(self, seconds: float, begin: float = 0.0) -> float:
+    def all(self, seconds: float, begin: float = 0.0) -> float:
         """CPU seconds for all features."""
         return begin + seconds * self.features / self.measured
 
@@ -89,53 +91,40 @@ def timed(work: Callable[[], _Found]) -> tuple[_Found, float]:
 
 def page(result: Beside) -> str:
     """The result as Markdown."""
-    ours = result.whole(result.ours, result.begin)
+    ours = result.begin + result.ours
     lines = [
         "# Permutation importance beside captum and scikit-learn",
         "",
-        f"One trained model, {result.rows:,} validation rows, {result.tasks} tasks, one permutation a feature; CPU "
-        f"seconds of one thread. {result.measured} of the {result.features} ids and numbers were measured, and what "
-        f"all take follows from them. By `{result.command}`.",
+        f"One trained model, {result.rows:,} validation rows, {result.tasks} tasks, {result.repeats} permutations a "
+        f"feature; CPU seconds of one thread. All {result.features} ids and numbers were measured by the engine as it "
+        f"runs by default, {result.measured} of them in the other ways, captum's and scikit-learn's by one "
+        f"permutation; what all take follows from these. By `{result.command}`.",
         "",
         "| | to begin with | a feature | all features | times ours |",
         "| --- | ---: | ---: | ---: | ---: |",
+        f"| `lattice importance` | {result.begin:.1f} | {result.ours / result.features:.3f} | {ours:.0f} | 1.0 |",
     ]
     for name, begin, seconds in (
-        ("`lattice_model.importance`", result.begin, result.ours),
-        ("captum `FeaturePermutation`", 0.0, result.captum),
-        ("scikit-learn `permutation_importance`", 0.0, result.sklearn),
+        ("`lattice importance --exact`", result.exact_begin, result.exact),
+        ("captum `FeaturePermutation`", 0.0, result.captum * result.repeats),
+        ("scikit-learn `permutation_importance`", 0.0, result.sklearn * result.repeats),
     ):
-        whole = result.whole(seconds, begin)
-        lines.append(f"| {name} | {begin:.1f} | {seconds / result.measured:.3f} | {whole:.0f} | {whole / ours:.1f} |")
-    ours = result.begin + result.stopping
-    lines += [
-        "",
-        f"As `lattice importance` runs: {result.repeats} permutations at most, and none of the rows that are left "
-        f"where a feature is surely worth less than {result.negligible:g} NE to every task of a domain. All "
-        f"{result.features} features were measured; the others know no such end.",
-        "",
-        "| | all features | times ours |",
-        "| --- | ---: | ---: |",
-        f"| `lattice_model.importance` | {ours:.0f} | 1.0 |",
-    ]
-    for name, seconds in (
-        ("captum `FeaturePermutation`", result.captum),
-        ("scikit-learn `permutation_importance`", result.sklearn),
-    ):
-        whole = result.whole(seconds) * result.repeats
-        lines.append(f"| {name} | {whole:.0f} | {whole / ours:.1f} |")
+        every = result.all(seconds, begin)
+        lines.append(f"| {name} | {begin:.1f} | {seconds / result.measured:.3f} | {every:.0f} | {every / ours:.1f} |")
     return "\n".join(
         [
             *lines,
             "",
-            f"Of {result.pairs} pairs of a feature and a domain {result.stopped} stopped before the last permutation, "
-            f"{result.sampled} of them after a sample of the rows. Of those among the measured features the one worth "
-            f"most is worth {result.overlooked:.1e} by a permutation of all rows.",
+            f"By default the network runs on a sample of the rows where that is enough; for {result.whole} of "
+            f"{result.pairs} pairs of a feature and a domain it ran on all. The numbers are at most {result.error:.2f} "
+            f"standard errors from the exact ones, and a standard error is at most {result.wider:.2f} times the exact "
+            "one.",
             "",
-            f"With the same permutations the largest difference to captum's numbers is {result.difference:.1e}, where "
-            f"the largest importance is {result.largest:.1e}. scikit-learn shuffles over all domains, which is another "
-            "question; its time alone is compared. To begin with: tokens of all features and the losses of the rows as "
-            "they are; reading is not in it, as all three read the same.",
+            f"With the same permutations the largest difference of the exact numbers to captum's is "
+            f"{result.difference:.1e}, where the largest importance is {result.largest:.1e}. scikit-learn shuffles "
+            "over all domains, which is another question; its time alone is compared. To begin with: tokens of all "
+            "features, the losses of the rows as they are and, by default, the slopes of the logits; reading is not in "
+            "it, as all read the same.",
             "",
             f"{result.machine} Shared with other work: {result.busy:.1f} processes wanted a core in the last minute.",
             "",
@@ -169,39 +158,37 @@ def main(
     features = [feature for feature in features_of(manifest) if feature.kind != "sequence"]
     chosen = features[::every]
     names = [feature.name for feature in chosen]
-    engine, begin = timed(lambda: Engine(checkpoint.network, read, ImportanceConfig(repeats=1, seed=1, negligible=0.0)))
-    found, ours = timed(lambda: engine.measure(chosen))
-    console.print(f"ours: {begin:.1f} s, then {ours:.1f} s", highlight=False)
-    config = ImportanceConfig()
-    stopping = Engine(checkpoint.network, read, config)
-    early, of_early = timed(lambda: stopping.measure(features))
-    console.print(f"ours, stopping early: {of_early:.1f} s", highlight=False)
     theirs, of_captum = timed(lambda: captum_importance(whole, names, seed=1))
     console.print(f"captum: {of_captum:.1f} s", highlight=False)
     _, of_sklearn = timed(lambda: sklearn_importance(whole, names, seed=1))
     console.print(f"scikit-learn: {of_sklearn:.1f} s", highlight=False)
-    by_task = {(part.feature, part.domain, part.objective): part.mean for part in found}
-    means: Floats = np.array([[by_task[name, *task] for task in whole.tasks] for name in names])
-    having = {feature.name: feature.domains for feature in features}
-    labelled = {
-        (part.domain, objective): part.labelled_RO[:, i].sum()
-        for part in domain_tasks(read)
-        for i, objective in enumerate(part.objectives)
-    }
-    pairs = {
-        (part.feature, part.domain): (part.repeats, part.rows / labelled[part.domain, part.objective])
-        for part in early
-        if part.domain in having[part.feature]
-    }
-    stopped = {pair for pair, (repeats, share) in pairs.items() if repeats < config.repeats or share < 1}
+    keep_freed_memory()  # as the executors of `lattice importance` do
+    config = ImportanceConfig(seed=1)
+    engine, begin = timed(lambda: Engine(checkpoint.network, read, config))
+    found, ours = timed(lambda: engine.measure(features))
+    console.print(f"ours: {begin:.1f} s, then {ours:.1f} s", highlight=False)
+    as_asked = config.model_copy(update={"exact": True})
+    exact, exact_begin = timed(lambda: Engine(checkpoint.network, read, as_asked))
+    truth, of_exact = timed(lambda: exact.measure(chosen))
+    console.print(f"exact: {exact_begin:.1f} s, then {of_exact:.1f} s", highlight=False)
+    once = Engine(checkpoint.network, read, as_asked.model_copy(update={"repeats": 1})).measure(chosen)
+    by_name = {(part.feature, part.domain, part.objective): part.mean for part in once}
+    means: Floats = np.array([[by_name[name, *task] for task in whole.tasks] for name in names])
+    by_task = {(part.feature, part.domain, part.objective): part for part in truth}
+    beside = [
+        (part, true)
+        for part in found
+        if (true := by_task.get((part.feature, part.domain, part.objective))) and true.standard_error > 0
+    ]
     result = Beside(
-        begin=begin, ours=ours, stopping=of_early, captum=of_captum, sklearn=of_sklearn,
-        repeats=config.repeats, negligible=config.negligible, pairs=len(pairs), stopped=len(stopped),
-        sampled=sum(share < 1 for _, share in pairs.values()),
-        overlooked=max((part.mean for part in found if (part.feature, part.domain) in stopped), default=0.0),
+        repeats=config.repeats, begin=begin, ours=ours,
+        whole=len(engine.whole), pairs=sum(len(feature.domains) for feature in features),
+        error=max(abs(part.mean - true.mean) / true.standard_error for part, true in beside),
+        wider=max(part.standard_error / true.standard_error for part, true in beside),
+        exact_begin=exact_begin, exact=of_exact, captum=of_captum, sklearn=of_sklearn,
         features=len(features), measured=len(chosen), rows=len(read.domain_R), tasks=len(whole.tasks),
         difference=float(np.abs(means - theirs).max()), largest=float(np.abs(theirs).max()),
-        command=f"python -m benchmarks.importance --split {split.value} --rows {rows} --every {every} --captum FOLDER",
+        command=shlex.join(["python", "-m", "benchmarks.importance", *sys.argv[1:]]),
         busy=os.getloadavg()[0], machine=Machine.here(),
     )  # fmt: skip
     save(result, page(result), out)

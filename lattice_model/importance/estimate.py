@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 
 class Estimate:
@@ -29,41 +28,33 @@ class Estimate:
 
     def __init__(self, labelled_RO: Floats, user_R: Ints) -> None:
         self._labelled_RO, self._user_R = labelled_RO, user_R
+        self._count_O = labelled_RO.sum(0)
         self._taken_RO = np.zeros_like(labelled_RO)
         """The row's own increases, summed over permutations."""
-        self._takings_RO = np.zeros_like(labelled_RO)
-        """How many of those there were, where it has a label."""
         self._given_RO = np.zeros_like(labelled_RO)
-        """The increases of the rows that took its value."""
+        """Those of the rows that took its value."""
         self._givings_RO = np.zeros_like(labelled_RO)
         """How many of those had a label."""
+        self.repeats = 0
 
-    def add(self, increase_RO: Floats, donors_R: Ints, taking_R: Mask | None = None) -> None:
-        """Row r took the value of ``donors_R[r]`` (a permutation), of all rows or of those that ``taking_R`` names.
-
-        ``increase_RO`` is 0 where there is no label and where no value was taken.
-        """
-        takings_RO = self._labelled_RO if taking_R is None else self._labelled_RO * taking_R[:, None]
+    def add(self, increase_RO: Floats, donors_R: Ints) -> None:
+        """Row r took the value of ``donors_R[r]`` (a permutation); ``increase_RO`` is 0 where there is no label."""
         self._taken_RO += increase_RO
-        self._takings_RO += takings_RO
         self._given_RO[donors_R] += increase_RO
-        self._givings_RO[donors_R] += takings_RO
-
-    def rows(self) -> Ints:
-        """How many with a label took another's value at least once, (O)."""
-        return np.count_nonzero(self._takings_RO, axis=0)
+        self._givings_RO[donors_R] += self._labelled_RO
+        self.repeats += 1
 
     def means(self) -> Floats:
         """The mean increase of the loss, (O)."""
-        means_O: Floats = self._taken_RO.sum(0) / self._takings_RO.sum(0)
+        means_O: Floats = self._taken_RO.sum(0) / (self._count_O * self.repeats)
         return means_O
 
     def standard_errors(self) -> Floats:
         """Of the means, (O); 0 where nothing changed."""
-        parts_RO = self._takings_RO + self._givings_RO
-        added_RO = self._taken_RO + self._given_RO - parts_RO * self.means()
+        parts = self._labelled_RO * self.repeats + self._givings_RO
+        added_RO = self._taken_RO + self._given_RO - parts * self.means()
         users = int(self._user_R.max()) + 1
         by_user = np.stack([np.bincount(self._user_R, added_O, users) for added_O in added_RO.T], axis=1)
-        scale = np.sqrt(users / max(users - 1, 1)) / self._takings_RO.sum(0)
+        scale = np.sqrt(users / max(users - 1, 1)) / (self._count_O * self.repeats)
         errors_O: Floats = np.sqrt(np.square(by_user).sum(0)) * scale
         return errors_O

@@ -8,7 +8,8 @@ processor runs again, and everything behind the processors runs as it is, whatev
 Shapes: R rows, B places of a batch, T tokens, F dense features, w hidden units a feature, N events, S sources, d width.
 """
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -40,7 +41,15 @@ class Pick:
     swaps: tuple[Swap, ...] = ()
 
 
-class KeptTokens(nn.Module):
+class WithChanges(nn.Module, ABC):
+    """A stand-in that says how a swap changes its tokens."""
+
+    @abstractmethod
+    def changes(self, rows_B: Tensor, swap: Swap) -> Iterator[tuple[slice, Tensor]]:
+        """For rows, a donor each: which tokens change, and by how much, (B, tokens, d); nothing if none do."""
+
+
+class KeptTokens(WithChanges):
     """Stands in for a processor with tokens of each feature's own, in the columns ``columns`` (feature -> which)."""
 
     def __init__(self, pick: Pick, tokens_RTd: Tensor, columns: Mapping[str, slice]) -> None:
@@ -56,8 +65,13 @@ class KeptTokens(nn.Module):
                 tokens_BTd[swap.places, column] = self.tokens_RTd[:, column][swap.donors]
         return tokens_BTd
 
+    def changes(self, rows_B: Tensor, swap: Swap) -> Iterator[tuple[slice, Tensor]]:
+        for column in (self.columns[name] for name in swap.features if name in self.columns):
+            tokens_RTd = self.tokens_RTd[:, column]
+            yield column, tokens_RTd[swap.donors] - tokens_RTd[rows_B]
 
-class KeptSum(nn.Module):
+
+class KeptSum(WithChanges):
     """Stands in for a dense processor whose features share tokens."""
 
     def __init__(
@@ -79,12 +93,15 @@ class KeptSum(nn.Module):
         """Return (B, T, d)."""
         tokens_BTd = self.tokens_RTd[self.pick.rows_B]
         for swap in self.pick.swaps:
-            features = [self.columns[name] for name in swap.features if name in self.columns]
-            if features:
-                rows_B = self.pick.rows_B[swap.places]
-                change_FBw = self._hidden(swap.donors, features) - self._hidden(rows_B, features)
-                tokens_BTd[swap.places] += self.shared.share(change_FBw, features)
+            for columns, change_BTd in self.changes(self.pick.rows_B[swap.places], swap):
+                tokens_BTd[swap.places, columns] += change_BTd
         return tokens_BTd
+
+    def changes(self, rows_B: Tensor, swap: Swap) -> Iterator[tuple[slice, Tensor]]:
+        features = [self.columns[name] for name in swap.features if name in self.columns]
+        if features:
+            change_FBw = self._hidden(swap.donors, features) - self._hidden(rows_B, features)
+            yield slice(None), self.shared.share(change_FBw, features)
 
     def _hidden(self, rows_B: Tensor, features: list[int]) -> Tensor:
         return self.processor.hidden(self.dense_FR[features][:, rows_B].T, self.domain_R[rows_B], features)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from lattice_model.evaluation.metrics import entropy
 from lattice_model.importance.rows import Rows
 
+_PART = 16
+"""A sample has every so manieth row of each label,"""
 _SEEN = 50
-"""Rows of each label, of every task, that a sample of the rows has about: an interval of fewer is not to be trusted."""
-_PART = 8
-"""A sample is at least this part of the rows, by one."""
+"""or more of a label that would have fewer rows than this in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,8 @@ class DomainTasks:
     """A code a user of the domain, from 0."""
     entropies_O: NDArray[np.float64]
     """Of the base rates: a cross entropy over it is a normalized entropy."""
-    sample_R: NDArray[np.bool_]
-    """Which rows tell first whether a feature is worth anything; all of them where they are few."""
+    weight_R: NDArray[np.float64]
+    """Of the rows of a sample: how many of the domain's each stands for; 0 for those that are not in it."""
 
 
 def domain_tasks(rows: Rows) -> tuple[DomainTasks, ...]:
@@ -47,7 +47,6 @@ def domain_tasks(rows: Rows) -> tuple[DomainTasks, ...]:
                 columns.append(column)
         if names:
             labels_RO = rows.labels_RO[span][:, columns]
-            rarest = min(int(np.sum(labels_RO == label, axis=0).min()) for label in (0.0, 1.0))
             found.append(
                 DomainTasks(
                     domain=domain,
@@ -57,7 +56,7 @@ def domain_tasks(rows: Rows) -> tuple[DomainTasks, ...]:
                     labelled_RO=(~np.isnan(labels_RO)).astype(np.float64),
                     users_R=np.unique(rows.users_R[span], return_inverse=True)[1].astype(np.int64),
                     entropies_O=np.array([entropy(float(rate)) for rate in np.nanmean(labels_RO, axis=0)]),
-                    sample_R=np.arange(len(labels_RO)) % min(max(rarest // _SEEN, 1), _PART) == 0,
+                    weight_R=_sample(labels_RO),
                 )
             )
     return tuple(found)
@@ -68,6 +67,19 @@ def left_out(rows: Rows) -> tuple[tuple[str, str], ...]:
     tasks = {(part.domain, objective) for part in domain_tasks(rows) for objective in part.objectives}
     every = [(domain, objective.name) for objective in rows.manifest.objectives for domain in objective.domains]
     return tuple(portfolio for portfolio in every if portfolio not in tasks)
+
+
+def _sample(labels_RO: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights of a sample that is drawn apart from the rows of each label; a row with several is of the rarest."""
+    labels = [labels_RO[:, column] == value for column in range(labels_RO.shape[1]) for value in (0.0, 1.0)]
+    labels.sort(key=np.count_nonzero)
+    weight_R, left_R = np.zeros(len(labels_RO)), np.ones(len(labels_RO), bool)
+    for having_R in labels:
+        own = np.flatnonzero(having_R & left_R)
+        sample = own[:: min(max(len(own) // _SEEN, 1), _PART)]
+        weight_R[sample] = len(own) / max(len(sample), 1)
+        left_R &= ~having_R
+    return weight_R
 
 
 def _differs(labels_R: NDArray[np.float64], users_R: NDArray[np.int64]) -> bool:

@@ -75,25 +75,6 @@ def test_errors_scale_with_losses_and_vanish_without_differences(
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(4, 40), st.integers(0, 2**32 - 1))
-def test_parts_of_a_permutation_add_up_to_it(rows: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    labelled_RO, users_R = (rng.random((rows, 2)) < 0.8).astype(float), rng.integers(0, 3, rows)
-    labelled_RO[:2] = 1.0
-    increase_RO, donors_R = rng.normal(size=(rows, 2)) * labelled_RO, rng.permutation(rows)
-    taking_R = np.arange(rows) % 2 == 0
-    whole, parts = Estimate(labelled_RO, users_R), Estimate(labelled_RO, users_R)
-    whole.add(increase_RO, donors_R)
-    parts.add(increase_RO * taking_R[:, None], donors_R, taking_R)
-    assert (parts.rows() == labelled_RO[taking_R].sum(0)).all()
-    assert parts.means() == pytest.approx(increase_RO[taking_R].sum(0) / labelled_RO[taking_R].sum(0))
-    parts.add(increase_RO * ~taking_R[:, None], donors_R, ~taking_R)
-    assert (parts.rows() == whole.rows()).all()
-    assert parts.means() == pytest.approx(whole.means())
-    assert parts.standard_errors() == pytest.approx(whole.standard_errors())
-
-
-@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 200), st.integers(0, 2**31), st.text(max_size=5), st.integers(0, 5))
 def test_a_permutation_is_known_from_its_names(rows: int, seed: int, feature: str, repeat: int) -> None:
     first, again = (permutation(rows, seed=seed, feature=feature, repeat=repeat, domain="web") for _ in range(2))
