@@ -11,7 +11,6 @@ every n-th feature is measured, by one permutation if it is the others, and what
 """
 
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -188,7 +187,7 @@ def main(
         exact_begin=exact_begin, exact=of_exact, captum=of_captum, sklearn=of_sklearn,
         features=len(features), measured=len(chosen), rows=len(read.domain_R), tasks=len(whole.tasks),
         difference=float(np.abs(means - theirs).max()), largest=float(np.abs(theirs).max()),
-        command=shlex.join(["python", "-m", "benchmarks.importance", *sys.argv[1:]]),
+        command=f"python -m benchmarks.importance --split {split.value} --rows {rows} --every {every} --captum FOLDER",
         busy=os.getloadavg()[0], machine=Machine.here(),
     )  # fmt: skip
     save(result, page(result), out)

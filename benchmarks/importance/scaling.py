@@ -1,8 +1,8 @@
 """``python -m benchmarks.importance.scaling``: thousands of features, measured by one executor of Spark and by two.
 
 A made-up group of ten domains and three objectives, where every feature is in every domain: each permutation changes
-all rows of all 30 tasks, the worst case. The network is not trained, since time does not depend on its weights. Each
-executor is a process of its own with one core and one thread.
+all rows of 30 tasks, the worst case. The network is not trained, so that it is less smooth than a trained one and a
+sample of the rows is enough for fewer features. Each executor is a process of its own with one core and one thread.
 """
 
 import os
@@ -55,6 +55,8 @@ class Timed(Result):
     """Seconds of the clock for the measured features."""
 
     executors: int
+    measured: int
+    """As many features were permuted, once each; how long all take follows from it where they are more."""
     seconds: float
     begin: float
     """Until the first piece was there: to start executors, load the model, read the rows and compute their tokens."""
@@ -66,8 +68,6 @@ class Scaling(Result):
     """Everything that was measured."""
 
     features: int
-    measured: int
-    """As many were permuted, once each; how long all take follows from it where they are more."""
     tasks: int
     rows: int
     mflops: float
@@ -126,7 +126,9 @@ def timed(pieces: Pieces, executors: int) -> Timed:
     # The first piece of each executor belongs to its beginning.
     later = ends[executors - 1 :]
     piece = (later[-1] - later[0]) / max(len(later) - 1, 1)
-    found = Timed(executors=executors, seconds=seconds, begin=ends[0] - started, piece=piece)
+    found = Timed(
+        executors=executors, measured=len(pieces.features), seconds=seconds, begin=ends[0] - started, piece=piece
+    )
     console.print(
         f"{executors} executors: {seconds:.0f} s; {found.begin:.0f} s to begin, then {piece:.2f} s a piece",
         highlight=False,
@@ -141,24 +143,23 @@ def page(result: Scaling) -> str:
         "",
         f"{result.features:,} features and {result.tasks} tasks on a made-up group, {result.rows:,} rows, a network "
         f"of {result.mflops:.2f} MFLOPs a row; every feature is in every domain, so that a permutation changes the "
-        f"rows of all tasks. One permutation a feature. {result.measured:,} features were measured, in pieces of "
-        f"{FEATURES}, by executors of Spark that are processes of one core and one thread each. By "
-        f"`{result.command}`.",
+        f"rows of all tasks. One permutation a feature, in pieces of {FEATURES} features, by executors of Spark that "
+        f"are processes of one core and one thread each. By `{result.command}`.",
         "",
-        "| executors | seconds, measured features | to begin | a piece | all features, minutes |",
-        "| ---: | ---: | ---: | ---: | ---: |",
+        "| executors | features measured | seconds | to begin | a piece | all features, minutes |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for part in result.timed:
         lines.append(
-            f"| {part.executors} | {part.seconds:.0f} | {part.begin:.0f} | {part.piece:.2f} | "
+            f"| {part.executors} | {part.measured:,} | {part.seconds:.0f} | {part.begin:.0f} | {part.piece:.2f} | "
             f"{result.whole(part) / 60:.0f} |"
         )
     first, last = result.timed[0], result.timed[-1]
     lines += [
         "",
         "To begin: seconds until the first piece is there; executors start, load the model, read the rows and compute "
-        "the tokens of all features. A piece: seconds between two of them. All features: what follows from these"
-        + (" (all were measured)." if result.measured == result.features else "."),
+        "the tokens of all features. A piece: seconds between two of them. All features: what follows from these where "
+        "not all were measured.",
         "",
     ]
     if first.executors != last.executors:
@@ -175,7 +176,10 @@ def page(result: Scaling) -> str:
 def scaling(
     features: Annotated[int, typer.Option("--features", min=_IDS + 2, help="Of the group.")] = 12_000,
     measured: Annotated[
-        int | None, typer.Option("--measured", min=1, help="Measure so many of them. Default: all.")
+        list[int] | None,
+        typer.Option(
+            "--measured", min=1, help="Measure so many of them; once, or for each of --executors. Default: all."
+        ),
     ] = None,
     rows: Annotated[int, typer.Option("--rows", min=1, max=40_000, help="Validation rows.")] = 20_000,
     executors: Annotated[
@@ -190,17 +194,22 @@ def scaling(
 
       python -m benchmarks.importance.scaling --measured 400
 
-      python -m benchmarks.importance.scaling --executors 2
+      python -m benchmarks.importance.scaling --executors 1 --measured 400 --executors 2 --measured 12000
     """
     counts = executors or [1, 2]
-    wanted = min(measured or features, features)
-    if wanted <= FEATURES * max(counts):
-        raise LatticeError(
-            "--measured",
-            f"{wanted} features are no more than a piece for each of {max(counts)} executors: nothing "
-            "tells how long the next one takes.",
-            f"Give more than {FEATURES * max(counts)}.",
-        )
+    given = measured or [features]
+    wanted = [min(count, features) for count in (given * len(counts) if len(given) == 1 else given)]
+    if len(wanted) != len(counts):
+        problem = f"It is given {len(given)} times, and there are {len(counts)} numbers of executors."
+        raise LatticeError("--measured", problem, "Give it once, or once for each of --executors.")
+    for count, executing in zip(wanted, counts, strict=True):
+        if count <= FEATURES * executing:
+            raise LatticeError(
+                "--measured",
+                f"{count} features are no more than a piece for each of {executing} executors: nothing tells how long "
+                "the next one takes.",
+                f"Give more than {FEATURES * executing}.",
+            )
     manifest = wide_manifest(features)
     split: Split = "validation"
     with tempfile.TemporaryDirectory(dir=scratch) as name:
@@ -213,24 +222,22 @@ def scaling(
         save_checkpoint(folder / "checkpoint", checkpoint)
         file = validation_file(manifest, rows, folder)
         every = features_of(manifest)
-        chosen = every[:: len(every) // wanted][:wanted]
         found = tuple(
             timed(
                 Pieces(
                     checkpoint=folder / "checkpoint",
                     files=(file,),
-                    features=chosen,
+                    features=every[:: len(every) // count][:count],
                     config=ImportanceConfig(repeats=1, negligible=0.0),
-                    folder=str(folder / f"pieces-{count}"),
+                    folder=str(folder / f"pieces-{executing}"),
                     threads=1,
                 ),
-                count,
+                executing,
             )
-            for count in counts
+            for count, executing in zip(wanted, counts, strict=True)
         )
     result = Scaling(
         features=features,
-        measured=len(chosen),
         tasks=_DOMAINS * _OBJECTIVES,
         rows=rows,
         mflops=measure(config).total.mflops,

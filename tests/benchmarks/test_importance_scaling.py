@@ -15,10 +15,10 @@ def test_every_feature_is_in_every_domain() -> None:
 
 
 def test_what_all_features_take_follows_from_some() -> None:
-    one = Timed(executors=1, seconds=26.0, begin=10.0, piece=4.0)
-    two = Timed(executors=2, seconds=18.0, begin=10.0, piece=2.0)
+    one = Timed(executors=1, measured=40, seconds=26.0, begin=10.0, piece=4.0)
+    two = Timed(executors=2, measured=40, seconds=18.0, begin=10.0, piece=2.0)
     result = Scaling(
-        features=80, measured=40, tasks=30, rows=100, mflops=1.0, command="it", machine=Machine.here(), timed=(one, two)
+        features=80, tasks=30, rows=100, mflops=1.0, command="it", machine=Machine.here(), timed=(one, two)
     )
     # Ten pieces: the first is there when the beginning ends, nine follow.
     assert result.whole(one) == 10 + 9 * 4
