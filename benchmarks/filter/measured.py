@@ -16,6 +16,7 @@ from benchmarks.filter.taylor import taylor_importance
 from benchmarks.flat import flat_rows
 from benchmarks.models.cell import Cell, Runner
 from benchmarks.models.rows import Part, Source
+from jobs.importance_pieces import FEATURES
 from lattice_model.importance.config import ImportanceConfig
 from lattice_model.importance.engine import Engine
 from lattice_model.importance.features import features_of
@@ -26,8 +27,6 @@ from pipelines.frontiers import Floats
 
 _ROWS_A_BATCH = 1024
 _TREES = 50
-_AT_ONCE = 16
-"""Features that are measured together: so that what is known of the rows of all need not be held."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,8 +74,8 @@ def measure(cell: Cell, runner: Runner, source: Source, rows: int, config: Impor
     # First: what the engine computes without gradients stays in the batches.
     taylor = taylor_importance(network, read.batches, manifest)
     engine = Engine(network, read, config)
-    starts = range(0, len(candidates), _AT_ONCE)
-    found = [part for start in starts for part in engine.measure(candidates[start : start + _AT_ONCE])]
+    starts = range(0, len(candidates), FEATURES)
+    found = [part for start in starts for part in engine.measure(candidates[start : start + FEATURES])]
     tasks = list(dict.fromkeys((part.domain, part.objective) for part in found))
     wide = {
         column: np.array([getattr(part, column) for part in found]).reshape(len(names), len(tasks))

@@ -12,7 +12,7 @@ from lattice_model.evaluation.metrics import entropy
 from lattice_model.importance.rows import Rows
 
 _PART = 16
-"""A sample has every so manieth row of each label,"""
+"""A sample has one of so many rows of each label,"""
 _SEEN = 50
 """or more of a label that would have fewer rows than this in it."""
 
@@ -70,12 +70,16 @@ def left_out(rows: Rows) -> tuple[tuple[str, str], ...]:
 
 
 def _sample(labels_RO: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights of a sample that is drawn apart from the rows of each label; a row with several is of the rarest."""
+    """Weights of a sample, always the same, that is drawn from the rows of each label apart.
+
+    A row with several labels is one of the rarest. Every so manieth row would not do: rows may come in turns, such as
+    the places of a page.
+    """
     labels = [labels_RO[:, column] == value for column in range(labels_RO.shape[1]) for value in (0.0, 1.0)]
     labels.sort(key=np.count_nonzero)
-    weight_R, left_R = np.zeros(len(labels_RO)), np.ones(len(labels_RO), bool)
+    weight_R, left_R, rng = np.zeros(len(labels_RO)), np.ones(len(labels_RO), bool), np.random.default_rng(0)
     for having_R in labels:
-        own = np.flatnonzero(having_R & left_R)
+        own = rng.permutation(np.flatnonzero(having_R & left_R))
         sample = own[:: min(max(len(own) // _SEEN, 1), _PART)]
         weight_R[sample] = len(own) / max(len(sample), 1)
         left_R &= ~having_R

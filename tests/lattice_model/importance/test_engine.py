@@ -182,6 +182,33 @@ def test_where_slopes_do_not_foretell_all_rows_are_measured() -> None:
             assert (part.mean, part.standard_error) == pytest.approx((true.mean, true.standard_error), abs=1e-7)
 
 
+def test_a_feature_that_differs_in_few_rows_is_measured_in_all_of_them() -> None:
+    """A sample would have next to none of them."""
+    batch = make_batch(WIDE, 6000, seed=3)
+    dense_BF = batch.dense_BF.index_fill(1, torch.tensor([1]), 0.5)
+    dense_BF[::200, 1] = 3.0
+    rows = Rows.read([loaded(replace(batch, dense_BF=dense_BF))], WIDE)
+    network, features = made("lattice", WIDE, shift=0.0), [f for f in features_of(WIDE) if f.name == "number_1"]
+    engine = Engine(network, rows, SAMPLED)
+    found, truth = engine.measure(features), Engine(network, rows, CONFIG).measure(features)
+    assert engine.whole == {("number_1", domain) for domain in WIDE.domains}
+    for part, true in zip(found, truth, strict=True):
+        assert (part.mean, part.standard_error) == pytest.approx((true.mean, true.standard_error), abs=1e-9)
+
+
+def test_a_steep_slope_of_one_row_does_not_spoil_the_mean() -> None:
+    """Without a bound the row alone would move the mean by hundreds of standard errors."""
+    network, rows, features = made("lattice", WIDE, shift=0.0), many_rows(WIDE), features_of(WIDE)[100:110]
+    plain, steep = (Engine(network, rows, SAMPLED) for _ in range(2))
+    for tasks in domain_tasks(rows):
+        unseen = np.flatnonzero(tasks.weight_R == 0)[0]
+        for slopes_NRTd in steep._slopes[tasks.domain]._of.values():
+            slopes_NRTd[:, unseen] = 1e6
+    for part, true in zip(steep.measure(features), plain.measure(features), strict=True):
+        assert abs(part.mean - true.mean) < true.standard_error
+        assert part.standard_error < 1.5 * true.standard_error
+
+
 @pytest.mark.parametrize("feature", ["id_0", "number_1", "events_0"])
 def test_a_small_change_of_the_logits_is_foretold(feature: str) -> None:
     engine = Engine(made("lattice", WIDE, shift=0.0), rows := many_rows(WIDE), SAMPLED)
@@ -209,6 +236,17 @@ def test_a_sample_stands_for_all_rows_and_has_every_rare_label() -> None:
         assert tasks.weight_R.sum() == pytest.approx(len(tasks.weight_R))
         assert (tasks.weight_R[clicks_R] == 1).all()
         assert np.count_nonzero(tasks.weight_R) < len(tasks.weight_R) / 4
+
+
+def test_a_sample_has_rows_of_each_kind_where_kinds_come_in_turns() -> None:
+    """Such as the places of a page, of which every sixteenth row would be one."""
+    labels_BO = torch.full((9600, 3), torch.nan)
+    labels_BO[:, 0] = (torch.arange(9600) >= 9000).float()
+    batch = replace(
+        make_batch(MANIFEST, 9600, seed=1), labels_BO=labels_BO, domain_B=torch.zeros(9600, dtype=torch.int64)
+    )
+    (tasks,) = domain_tasks(Rows.read([loaded(batch)], MANIFEST))
+    assert len(set(np.flatnonzero(tasks.weight_R) % 16)) == 16
 
 
 def test_the_network_is_left_as_it_is() -> None:
