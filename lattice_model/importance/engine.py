@@ -6,8 +6,8 @@ features make up a batch. A row that keeps its value, and one of a domain that l
 
 Unless it is asked to be exact, the engine runs the network on a sample of these rows and foretells the increases of all
 of them (see ``slopes``). The foretold ones, corrected by how far the sample's measured ones differ from them, have the
-same mean (but for a wide bound on what is foretold, which the sample sets). How far they differ also says what the sample
-adds to the error: where it is much, all rows are measured.
+same mean, but for a wide bound on what is foretold. How far they differ also says what the sample adds to the error:
+where it is much, all rows are measured.
 
 Shapes: R rows of a domain, B places of a batch, O objectives: all, or a domain's.
 """
